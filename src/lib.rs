@@ -1,0 +1,1 @@
+//! swapd: executes swap orders on Solana devnet.
