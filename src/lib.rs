@@ -1,1 +1,5 @@
 //! swapd: executes swap orders on Solana devnet.
+pub mod domain;
+pub mod events;
+pub mod queue;
+pub mod store;

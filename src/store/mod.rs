@@ -1,0 +1,191 @@
+//! Store: the truth about every order.
+//!
+//! Owns orders, their events, their attempts, idempotency keys and reservations. Writes are grouped: one writer per
+//! store gathers what is waiting and commits it together; a call returns only after its commit. Never publishes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use solana_sdk::pubkey::Pubkey;
+use time::OffsetDateTime;
+
+use crate::domain::{Attempt, BaseUnits, ErrorCode, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent};
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else moved the order: reload it.
+    #[error("the order was moved by someone else")]
+    VersionConflict,
+    /// The wallet has promised the rest of its balance to other orders.
+    #[error("the wallet cannot promise that much")]
+    ReservationRefused(Shortfall),
+    /// The database did not answer, is locked, full or gone. Try again later.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// A row that this version cannot read.
+    #[error("a stored row cannot be read: {0}")]
+    Corrupt(String),
+    /// The URL names no store, or the database could not be opened or migrated.
+    #[error("cannot open the store: {0}")]
+    Open(String),
+}
+
+impl StoreError {
+    /// The client's code.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::VersionConflict => ErrorCode::Conflict,
+            Self::ReservationRefused(_) => ErrorCode::InsufficientFunds,
+            Self::Unavailable(_) => ErrorCode::StoreUnavailable,
+            Self::Corrupt(_) | Self::Open(_) => ErrorCode::Internal,
+        }
+    }
+}
+
+/// What a reservation lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortfall {
+    /// Lamports, for the amount (when SOL is sold), fees and rent.
+    Lamports {
+        /// Needed by this order.
+        needed: Lamports,
+        /// Left after what other orders reserve.
+        free: Lamports,
+    },
+    /// The input token.
+    Tokens {
+        /// Needed by this order.
+        needed: BaseUnits,
+        /// Left after what other orders reserve.
+        free: BaseUnits,
+    },
+}
+
+/// A client's idempotency key with a digest of what it was sent with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The key, prefixed with the caller's scope.
+    pub key: String,
+    /// SHA-256 of the request's meaning (dialect and body).
+    pub body: [u8; 32],
+}
+
+/// What became of a `create`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// Stored now.
+    New(Box<StoredEvent>),
+    /// The key was used before with the same body: this is its order.
+    Existing(OrderId),
+    /// The key was used before with another body.
+    KeyConflict(OrderId),
+}
+
+/// What a wallet promises to an order, checked in the same commit that stores the promise.
+///
+/// The wallet's balance was read after the event `as_of`; every order of this wallet that is open, or that ended
+/// after `as_of`, may not be in that balance yet and counts as still reserving. So an old balance errs on the safe side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Who pays.
+    pub wallet: Pubkey,
+    /// The input mint.
+    pub mint: Pubkey,
+    /// Base units of `mint` this order spends. Zero when SOL is sold: then `lamports` has it.
+    pub amount: BaseUnits,
+    /// Lamports this order may spend: amount when SOL is sold, rent, fees.
+    pub lamports: Lamports,
+    /// The wallet's token balance.
+    pub balance: BaseUnits,
+    /// The wallet's lamports that may be spent (what must stay for rent is taken off).
+    pub balance_lamports: Lamports,
+    /// `OrderStore::cursor` before the balance was read.
+    pub as_of: u64,
+}
+
+/// Which orders to list. Empty fields do not filter.
+#[derive(Clone, Debug, Default)]
+pub struct OrderFilter {
+    /// Only these statuses.
+    pub statuses: Vec<Status>,
+    /// Only this input token symbol.
+    pub token_in: Option<String>,
+    /// Only this output token symbol.
+    pub token_out: Option<String>,
+    /// Only this wallet.
+    pub wallet: Option<Pubkey>,
+    /// Only orders created before this one (the cursor of a page; newest first).
+    pub before: Option<OrderId>,
+}
+
+/// One row of the attempts table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// The signed try with its wire bytes.
+    pub attempt: Attempt,
+    /// `landed`, `rejected`, `expired`, or `None` while it may still land.
+    pub outcome: Option<String>,
+    /// When it was stored (before its first send).
+    pub signed_at: OffsetDateTime,
+}
+
+/// The store's contract. All calls are cancel-safe: a dropped call may or may not have committed, never half.
+#[async_trait]
+pub trait OrderStore: Send + Sync {
+    /// Stores a new order with its `Created` event (seq 1), and the key if there is one, in one commit.
+    async fn create(&self, order: &Order, key: Option<&IdempotencyKey>) -> Result<Creation, StoreError>;
+
+    /// Stores `event` and the order as it is after it, if the stored version is `order.version - 1`.
+    /// `Signed` also stores the attempt with its bytes; `Landed`, `Rejected` and `Expired` its outcome.
+    async fn append(
+        &self,
+        order: &Order,
+        event: &OrderEvent,
+        reservation: Option<&Reservation>,
+    ) -> Result<StoredEvent, StoreError>;
+
+    /// The order; in `Submitted` with its attempt's wire bytes.
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError>;
+
+    /// The order's events with a `seq` above `after_seq`, in order.
+    async fn history(&self, id: OrderId, after_seq: u64) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// All attempts of the order, first to last.
+    async fn attempts(&self, id: OrderId) -> Result<Vec<AttemptRow>, StoreError>;
+
+    /// Orders, newest first, at most `limit`.
+    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError>;
+
+    /// Events of all orders with a cursor above `cursor`, in order, at most `limit`.
+    async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The newest event's cursor, 0 when there is none. Every event with a smaller cursor is visible to readers.
+    async fn cursor(&self) -> Result<u64, StoreError>;
+
+    /// Orders with something left to do whose last event is older than `untouched_since`, oldest first, after `after`.
+    async fn unfinished(
+        &self,
+        untouched_since: OffsetDateTime,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, StoreError>;
+
+    /// Number of orders that are not terminal.
+    async fn open_count(&self) -> Result<u64, StoreError>;
+
+    /// A remembered fact (for example the genesis hash), if it was ever set.
+    async fn fact(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Remembers a fact.
+    async fn set_fact(&self, name: &str, value: &str) -> Result<(), StoreError>;
+
+    /// Answers when the database does.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Finishes the writes that are waiting and closes every connection.
+    async fn close(&self);
+}
+
+/// A store behind its contract.
+pub type SharedStore = Arc<dyn OrderStore>;
