@@ -1,7 +1,9 @@
 //! swapd: executes swap orders on Solana devnet.
 pub mod chain;
 pub mod domain;
+pub mod engine;
 pub mod events;
 pub mod queue;
+pub mod router;
 pub mod store;
 pub mod venue;
