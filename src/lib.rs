@@ -2,4 +2,5 @@
 pub mod domain;
 pub mod events;
 pub mod queue;
+pub mod redis_link;
 pub mod store;
