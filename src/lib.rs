@@ -4,6 +4,7 @@ pub mod domain;
 pub mod engine;
 pub mod events;
 pub mod queue;
+pub mod redis_link;
 pub mod router;
 pub mod store;
 pub mod venue;
