@@ -1,4 +1,5 @@
 //! swapd: executes swap orders on Solana devnet.
+pub mod api;
 pub mod chain;
 pub mod domain;
 pub mod engine;
