@@ -130,7 +130,7 @@ impl Golden {
         let (address, account) = self.account(&case.before["pool_state"]);
         let state = layout::pool_state(&self.program(), &address, &account).unwrap();
         layout::check_addresses(&self.program(), &address, &state).unwrap();
-        Pool::new(&self.program(), address, &state)
+        Pool::new(layout::authority(&self.program()), address, &state)
     }
 
     pub fn snapshot(&self, case: &Case) -> Snapshot {

@@ -41,18 +41,25 @@ pub fn pool_state(program: &Pubkey, address: &Pubkey, account: &Account) -> Resu
         .map_err(|_| mismatch(address, "its bytes are not those of a pool"))
 }
 
-/// A pool's fee configuration, which must sit at the address its index gives it.
+/// A pool's fee configuration.
 ///
 /// # Errors
 /// When the account is not a configuration of `program`.
 pub fn amm_config(program: &Pubkey, address: &Pubkey, account: &Account) -> Result<AmmConfig, VenueError> {
     expect_account(program, address, account, CONFIG_SIZE)?;
-    let config = AmmConfig::try_deserialize(&mut account.data.as_slice())
-        .map_err(|_| mismatch(address, "its bytes are not those of a fee configuration"))?;
+    AmmConfig::try_deserialize(&mut account.data.as_slice())
+        .map_err(|_| mismatch(address, "its bytes are not those of a fee configuration"))
+}
+
+/// A fee configuration must sit at the address its index gives it.
+///
+/// # Errors
+/// When it does not.
+pub fn check_config_address(program: &Pubkey, address: &Pubkey, config: &AmmConfig) -> Result<(), VenueError> {
     // the index is big-endian in the seed, unlike everything else
     let derived = derive(program, &[b"amm_config", &config.index.to_be_bytes()]);
     if derived == *address {
-        Ok(config)
+        Ok(())
     } else {
         Err(mismatch(address, format!("the fee configuration of index {} is {derived}", config.index)))
     }

@@ -49,11 +49,11 @@ pub struct Side {
 
 impl Pool {
     /// Takes the lasting part out of a pool's state.
-    pub fn new(program: &Pubkey, address: Pubkey, state: &PoolState) -> Self {
+    pub const fn new(authority: Pubkey, address: Pubkey, state: &PoolState) -> Self {
         Self {
             address,
             amm_config: state.amm_config,
-            authority: layout::authority(program),
+            authority,
             observation: state.observation_key,
             sides: [
                 Side { mint: state.token_0_mint, token_program: state.token_0_program, vault: state.token_0_vault },
@@ -152,7 +152,7 @@ impl Snapshot {
     pub fn read(program: &Pubkey, pool: &Pool, accounts: &Accounts<'_>) -> Result<Self, VenueError> {
         let clock = layout::clock(&sysvar::clock::ID, accounts.one(&sysvar::clock::ID)?)?;
         let state = layout::pool_state(program, &pool.address, accounts.one(&pool.address)?)?;
-        if Pool::new(program, pool.address, &state) != *pool {
+        if Pool::new(pool.authority, pool.address, &state) != *pool {
             return Err(VenueError::Mismatch {
                 account: pool.address,
                 reason: "it is another pool than the one that was checked at start".to_owned(),

@@ -19,6 +19,7 @@ fn golden_accounts_decode_to_the_answer_sheet() {
         let state = layout::pool_state(&golden.program(), &pool.address, &account).unwrap();
         let (_, account) = golden.account(&case.before["amm_config"]);
         let config = layout::amm_config(&golden.program(), &pool.amm_config, &account).unwrap();
+        layout::check_config_address(&golden.program(), &pool.amm_config, &config).unwrap();
         let [reserve_0, reserve_1] = snapshot.reserves().unwrap();
         let decoded = [
             ("reserve_0", reserve_0),
