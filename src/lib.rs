@@ -1,5 +1,6 @@
 //! swapd: executes swap orders on Solana devnet.
 pub mod chain;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod events;
