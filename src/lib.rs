@@ -8,3 +8,5 @@ pub mod queue;
 pub mod router;
 pub mod store;
 pub mod venue;
+#[cfg(feature = "localnet")]
+pub mod localnet;
