@@ -6,6 +6,7 @@ pub mod engine;
 pub mod events;
 pub mod queue;
 pub mod router;
+pub mod redis_link;
 pub mod store;
 pub mod venue;
 #[cfg(feature = "localnet")]
