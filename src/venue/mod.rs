@@ -2,6 +2,8 @@
 //!
 //! One trait, one file per venue. A venue's own dialect (token 0, coin, x) ends at its file.
 
+pub mod raydium_cpmm;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
