@@ -1,7 +1,13 @@
 //! swapd: executes swap orders on Solana devnet.
 pub mod chain;
+pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod events;
 pub mod queue;
+pub mod router;
+pub mod redis_link;
 pub mod store;
 pub mod venue;
+#[cfg(feature = "localnet")]
+pub mod localnet;

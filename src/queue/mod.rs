@@ -3,27 +3,29 @@
 //! Owns claims: a claimed job belongs to one worker until it is acknowledged or its lease runs out, after which
 //! another worker gets it. Never looks at orders.
 
-use std::sync::Arc;
+mod memory;
+mod redis;
+
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::domain::{ErrorCode, OrderId};
+use crate::{
+    domain::{ErrorCode, OrderId},
+    redis_link::{self, LinkError},
+};
+
+pub use self::{memory::MemoryQueue, redis::RedisQueue};
 
 /// What can go wrong with a queue.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// As many jobs wait as the bound allows.
+    /// As many jobs wait or are claimed as the bound allows.
     #[error("the queue is full")]
     Full,
-    /// The server did not answer.
+    /// The server did not answer, or not with what was asked for.
     #[error("the queue is unavailable")]
-    Unavailable(#[source] redis::RedisError),
-    /// No answer in time.
-    #[error("the queue did not answer in time")]
-    TimedOut,
-    /// The queue was closed.
-    #[error("the queue is closed")]
-    Closed,
+    Unavailable(#[from] LinkError),
     /// The URL names no queue, or the server's settings would lose jobs.
     #[error("cannot open the queue: {0}")]
     Open(String),
@@ -34,7 +36,7 @@ impl QueueError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Full => ErrorCode::QueueFull,
-            Self::Unavailable(_) | Self::TimedOut | Self::Closed => ErrorCode::StoreUnavailable,
+            Self::Unavailable(_) => ErrorCode::StoreUnavailable,
             Self::Open(_) => ErrorCode::Internal,
         }
     }
@@ -45,24 +47,27 @@ impl QueueError {
 pub struct Claim {
     /// Whose turn it is.
     pub order_id: OrderId,
-    /// The backend's handle (a Redis stream entry id, a counter).
+    /// The backend's name for this one claim. A job that is claimed again gets another one, so that whoever lost
+    /// it can neither renew nor acknowledge it any more.
     pub handle: String,
 }
 
 /// The queue's contract.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
-    /// Adds jobs. An id that already waits may be added again or left out.
+    /// Adds jobs: all of them or, when that would pass the bound, none (`QueueError::Full`).
+    /// An id that waits already is left out; one that is claimed is added, for a turn after this one.
     async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError>;
 
-    /// Waits for a job: one whose lease ran out first, else the oldest waiting.
-    /// A dropped call never loses a job: what it had claimed is reclaimed after the lease.
+    /// Waits for a job: one whose lease ran out first, else the oldest waiting. An outage is waited through for a
+    /// while before it is an error, so calling again at once is no busy loop.
+    /// A dropped call never loses a job: the next call gets it, or after the lease somebody else does.
     async fn claim(&self) -> Result<Claim, QueueError>;
 
-    /// Extends the leases of `claims`, in one round trip.
+    /// Starts the leases of `claims` anew, in one round trip. Those that are lost meanwhile stay lost: no error.
     async fn renew(&self, claims: &[Claim]) -> Result<(), QueueError>;
 
-    /// Takes a job out for good.
+    /// Takes a job out for good. A claim that is lost meanwhile is left to whoever has it: no error.
     async fn ack(&self, claim: &Claim) -> Result<(), QueueError>;
 
     /// Jobs that wait or are claimed.
@@ -74,3 +79,41 @@ pub trait JobQueue: Send + Sync {
 
 /// A queue behind its contract.
 pub type SharedQueue = Arc<dyn JobQueue>;
+
+/// How a queue behaves.
+#[derive(Clone, Debug)]
+pub struct QueueOptions {
+    /// How long a claim holds without being renewed. A worker renews every third of it.
+    pub lease: Duration,
+    /// Jobs that may wait or be claimed at the same time.
+    pub max_depth: u64,
+    /// What every key begins with, so that several deployments can share one server.
+    pub prefix: String,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(2), max_depth: 10_000, prefix: "swapd:".into() }
+    }
+}
+
+/// Opens the queue that the URL's scheme names: `memory:`, or `redis:`, `rediss:` (TLS), `redis+unix:`.
+///
+/// # Errors
+/// When the URL names no queue, the options make no sense, the server cannot be reached or would lose jobs.
+pub async fn open(url: &str, options: &QueueOptions) -> Result<SharedQueue, QueueError> {
+    if options.lease < Duration::from_millis(10) || options.max_depth == 0 {
+        return Err(QueueError::Open("a lease needs at least 10 ms, a queue room for at least one job".into()));
+    }
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("memory") => Ok(Arc::new(MemoryQueue::new(options.lease, options.max_depth))),
+        Some("redis" | "rediss" | "redis+unix") => {
+            let client = redis_link::client(url).map_err(QueueError::Open)?;
+            Ok(Arc::new(RedisQueue::open(client, options).await?))
+        }
+        scheme => Err(QueueError::Open(format!(
+            "`{}` names no queue; say `memory:`, `redis://host:port/db` or `rediss://host:port/db`",
+            scheme.unwrap_or_default()
+        ))),
+    }
+}

@@ -1,0 +1,293 @@
+//! Redis queue: one stream with one consumer group, shared by every process of a deployment.
+//!
+//! Owns the stream, its group and an index of what waits. Leases run on the server's clock: an entry nobody renewed
+//! for a lease is idle and goes to whoever asks next. Scripts make each step atomic and check that a claim still
+//! holds before they touch it. Never trusts Redis to remember anything: an emptied server is an empty queue.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use redis::{Client, Cmd, cmd, streams::StreamReadReply};
+use tokio::{sync::Mutex, time::sleep};
+use uuid::Uuid;
+
+use super::{Claim, JobQueue, QueueError, QueueOptions};
+use crate::{
+    domain::OrderId,
+    redis_link::{LinkError, RedisLink, WAIT},
+};
+
+const GROUP: &str = "workers";
+const PUSH: &str = include_str!("lua/push.lua");
+const CLAIM: &str = include_str!("lua/claim.lua");
+const RENEW: &str = include_str!("lua/renew.lua");
+const ACK: &str = include_str!("lua/ack.lua");
+const OPEN: &str = include_str!("lua/open.lua");
+
+/// A consumer that asked for nothing this long and holds nothing belonged to a process that ended.
+const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
+/// The longest a read blocks; what is left of `WAIT` is for the way there and back.
+const LONGEST_BLOCK: Duration = Duration::from_millis(500);
+/// The rest between tries of one `claim` during an outage.
+const OUTAGE_REST: Duration = Duration::from_millis(100);
+
+/// A queue on a Redis server.
+pub struct RedisQueue {
+    keys: Arc<Keys>,
+    /// Everything that answers at once.
+    commands: RedisLink,
+    /// Reads that block the connection they are on: no other command waits behind one.
+    reads: Arc<RedisLink>,
+    lease: Duration,
+    max_depth: u64,
+    reading: Mutex<Reading>,
+}
+
+struct Keys {
+    /// Both keys share a hash tag, so that scripts may touch both on a cluster.
+    stream: String,
+    index: String,
+    /// This process (this open queue) within the group.
+    consumer: String,
+}
+
+/// The one read that is under way. It outlives the `claim` that began it: what it brings goes to the next caller.
+#[derive(Default)]
+struct Reading {
+    under_way: Option<Read>,
+    /// When to look for leases that ran out again. Looking walks over every claim there is.
+    look_for_late: Option<Instant>,
+}
+
+struct Read {
+    began: Instant,
+    answer: BoxFuture<'static, Result<Option<Entry>, LinkError>>,
+}
+
+/// What the server hands out: entry id, its text, how often it was handed out so far.
+type Entry = (String, String, u64);
+
+impl RedisQueue {
+    /// Opens the queue and checks that the server can keep it.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, is too old, or is set to evict keys.
+    pub async fn open(client: Client, options: &QueueOptions) -> Result<Self, QueueError> {
+        let commands = RedisLink::new(client.clone());
+        check_server(&commands).await?;
+        let keys = Keys {
+            stream: format!("{}{{jobs}}", options.prefix),
+            index: format!("{}{{jobs}}:waiting", options.prefix),
+            consumer: format!("{}-{}", std::process::id(), Uuid::now_v7().simple()),
+        };
+        commands.query::<u64>(script(OPEN, &[&keys.stream]).arg(GROUP).arg(GONE_AFTER.as_millis().to_string())).await?;
+        Ok(Self {
+            keys: Arc::new(keys),
+            commands,
+            reads: Arc::new(RedisLink::new(client)),
+            lease: options.lease,
+            max_depth: options.max_depth,
+            reading: Mutex::default(),
+        })
+    }
+
+    /// Begins a read: a job that is there at once, else whatever is pushed within a short while.
+    fn read(&self, look_for_late: bool) -> Read {
+        let (link, keys) = (self.reads.clone(), self.keys.clone());
+        let lease = if look_for_late { millis(self.lease) } else { 0 };
+        let block = millis((self.lease / 4).clamp(Duration::from_millis(1), LONGEST_BLOCK));
+        let answer = async move {
+            let mut now = script(CLAIM, &[&keys.stream]);
+            now.arg(GROUP).arg(&keys.consumer).arg(lease);
+            if let Some(entry) = link.query::<Option<Entry>>(&now).await? {
+                return Ok(Some(entry));
+            }
+            let mut later = cmd("XREADGROUP");
+            later.arg("GROUP").arg(GROUP).arg(&keys.consumer).arg("COUNT").arg(1).arg("BLOCK").arg(block);
+            later.arg("STREAMS").arg(&keys.stream).arg(">");
+            match link.query::<Option<StreamReadReply>>(&later).await {
+                Ok(reply) => Ok(reply.and_then(first_entry)),
+                // Emptied while we waited; the next read makes the group again.
+                Err(error) if matches!(error.server_code(), Some("NOGROUP" | "UNBLOCKED")) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        Read { began: Instant::now(), answer: Box::pin(answer) }
+    }
+
+    /// The next entry, from the read that is under way or a new one. Dropping this drops no entry.
+    async fn next_entry(&self, reading: &mut Reading) -> Result<Option<(Entry, Instant)>, LinkError> {
+        let look_for_late = reading.look_for_late.is_none_or(|at| at <= Instant::now());
+        let read = reading.under_way.get_or_insert_with(|| self.read(look_for_late));
+        let answer = read.answer.as_mut().await;
+        let began = read.began;
+        reading.under_way = None;
+        let entry = answer?;
+        if look_for_late && entry.as_ref().is_none_or(|(_, _, deliveries)| *deliveries == 1) {
+            reading.look_for_late = Some(Instant::now() + (self.lease / 8).min(LONGEST_BLOCK));
+        }
+        Ok(entry.map(|entry| (entry, began)))
+    }
+
+    /// Starts the leases of these entries anew; answers those that are lost.
+    async fn hold(&self, held: impl Iterator<Item = (&str, &str)>) -> Result<Vec<String>, LinkError> {
+        let mut renew = script(RENEW, &[&self.keys.stream]);
+        renew.arg(GROUP).arg(&self.keys.consumer);
+        let mut any = false;
+        for (entry, deliveries) in held {
+            renew.arg(entry).arg(deliveries);
+            any = true;
+        }
+        if !any {
+            return Ok(Vec::new());
+        }
+        self.commands.query(&renew).await
+    }
+}
+
+#[async_trait]
+impl JobQueue for RedisQueue {
+    async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut push = script(PUSH, &[&self.keys.stream, &self.keys.index]);
+        push.arg(GROUP).arg(self.max_depth);
+        for id in ids {
+            push.arg(id.to_string());
+        }
+        match self.commands.query::<u64>(&push).await? {
+            0 => Err(QueueError::Full),
+            _ => Ok(()),
+        }
+    }
+
+    async fn claim(&self) -> Result<Claim, QueueError> {
+        let mut reading = self.reading.lock().await;
+        let mut outage: Option<Instant> = None;
+        loop {
+            match self.next_entry(&mut reading).await {
+                Ok(None) => outage = None,
+                Ok(Some(((entry, text, deliveries), began))) => {
+                    outage = None;
+                    let deliveries = deliveries.to_string();
+                    let claim = Claim::of(&entry, &deliveries, &text);
+                    // The read may have been left lying since: make sure that the entry is still ours.
+                    if began.elapsed() > self.lease / 3
+                        && !self.hold([(entry.as_str(), deliveries.as_str())].into_iter()).await?.is_empty()
+                    {
+                        continue;
+                    }
+                    match claim {
+                        Some(claim) => return Ok(claim),
+                        None => {
+                            tracing::warn!(entry, "an entry of the queue is no order id; dropping it");
+                            self.ack_entry(&entry, &deliveries, &text).await?;
+                        }
+                    }
+                }
+                Err(error) if outage.get_or_insert_with(Instant::now).elapsed() < WAIT => {
+                    tracing::debug!(%error, "could not read the queue; trying again");
+                    sleep(OUTAGE_REST).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn renew(&self, claims: &[Claim]) -> Result<(), QueueError> {
+        match self.hold(claims.iter().filter_map(Claim::entry)).await {
+            Ok(lost) if lost.is_empty() => Ok(()),
+            Ok(lost) => {
+                tracing::warn!(claims = lost.len(), "leases ran out before they were renewed");
+                Ok(())
+            }
+            Err(error) if error.server_code() == Some("NOGROUP") => Ok(()), // an emptied server: all are lost
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn ack(&self, claim: &Claim) -> Result<(), QueueError> {
+        let Some((entry, deliveries)) = claim.entry() else { return Ok(()) };
+        match self.ack_entry(entry, deliveries, &claim.order_id.to_string()).await {
+            Err(error) if error.server_code() == Some("NOGROUP") => Ok(()),
+            answer => Ok(answer?),
+        }
+    }
+
+    async fn depth(&self) -> Result<u64, QueueError> {
+        Ok(self.commands.query(cmd("XLEN").arg(&self.keys.stream)).await?)
+    }
+
+    async fn ping(&self) -> Result<(), QueueError> {
+        Ok(self.commands.query(&cmd("PING")).await?)
+    }
+}
+
+impl RedisQueue {
+    async fn ack_entry(&self, entry: &str, deliveries: &str, order: &str) -> Result<(), LinkError> {
+        let mut ack = script(ACK, &[&self.keys.stream, &self.keys.index]);
+        ack.arg(GROUP).arg(&self.keys.consumer).arg(entry).arg(deliveries).arg(order);
+        self.commands.query::<u64>(&ack).await.map(drop)
+    }
+}
+
+impl Claim {
+    /// The claim on an entry; `None` when its text is no order id.
+    fn of(entry: &str, deliveries: &str, text: &str) -> Option<Self> {
+        Some(Self { order_id: text.parse().ok()?, handle: format!("{entry}/{deliveries}") })
+    }
+
+    /// The entry and its delivery count; `None` for a handle of another backend.
+    fn entry(&self) -> Option<(&str, &str)> {
+        self.handle.split_once('/')
+    }
+}
+
+fn script(text: &str, keys: &[&str]) -> Cmd {
+    let mut eval = cmd("EVAL");
+    eval.arg(text).arg(keys.len()).arg(keys);
+    eval
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn first_entry(reply: StreamReadReply) -> Option<Entry> {
+    let entry = reply.keys.into_iter().next()?.ids.into_iter().next()?;
+    let text = entry.get::<String>("order").unwrap_or_default();
+    Some((entry.id, text, 1))
+}
+
+/// Refuses a server that would lose jobs in silence, or is too old for the commands used here.
+async fn check_server(link: &RedisLink) -> Result<(), QueueError> {
+    let info: String = match link.query(&cmd("INFO")).await {
+        Err(LinkError::Unavailable(error)) if error.code() == Some("NOPERM") => {
+            tracing::warn!("this Redis user may not ask INFO: nobody checks that maxmemory-policy is noeviction");
+            return Ok(());
+        }
+        answer => answer?,
+    };
+    let fact = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let version = fact("redis_version").unwrap_or_default();
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    if (parts.next(), parts.next().unwrap_or(0)) < (Some(6), 2) {
+        return Err(QueueError::Open(format!("Redis {version} is too old: 6.2 or newer is needed")));
+    }
+    let policy = fact("maxmemory_policy").unwrap_or("unknown");
+    if fact("maxmemory").is_none_or(|bytes| bytes != "0") && policy != "noeviction" {
+        return Err(QueueError::Open(format!(
+            "this Redis evicts keys when its memory is full (maxmemory-policy {policy}), and jobs with them; \
+             set `maxmemory-policy noeviction`, or use a server of its own"
+        )));
+    }
+    if fact("aof_enabled") == Some("0") {
+        tracing::info!("this Redis keeps no append-only file: after its restart the sweeper queues open orders again");
+    }
+    Ok(())
+}
