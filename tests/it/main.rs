@@ -1,0 +1,6 @@
+//! Integration tests: one binary, so that the tree is linked once. What they need from outside is in `support`.
+
+mod bus_contract;
+mod queue_contract;
+mod servers;
+mod support;
