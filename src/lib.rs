@@ -3,9 +3,9 @@ pub mod chain;
 pub mod domain;
 pub mod engine;
 pub mod events;
+#[cfg(feature = "localnet")]
+pub mod localnet;
 pub mod queue;
 pub mod router;
 pub mod store;
 pub mod venue;
-#[cfg(feature = "localnet")]
-pub mod localnet;
