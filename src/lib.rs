@@ -4,10 +4,10 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod events;
+#[cfg(feature = "localnet")]
+pub mod localnet;
 pub mod queue;
 pub mod router;
 pub mod redis_link;
 pub mod store;
 pub mod venue;
-#[cfg(feature = "localnet")]
-pub mod localnet;

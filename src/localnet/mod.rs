@@ -182,17 +182,9 @@ impl Localnet {
     /// Adds tokens of the scenario to the owner's associated account, which is created where it is missing,
     /// and gives its address. SOL proper comes from `requestAirdrop`; this gives wrapped SOL for SOL's mint.
     /// No transaction explains the money. Blocks for a moment.
-    pub fn fund_tokens(
-        &self,
-        owner: &Pubkey,
-        mint: &Pubkey,
-        amount: u64,
-    ) -> Result<Pubkey, LocalnetError> {
+    pub fn fund_tokens(&self, owner: &Pubkey, mint: &Pubkey, amount: u64) -> Result<Pubkey, LocalnetError> {
         let tokens = &self.scenario.tokens;
-        let token = tokens
-            .iter()
-            .find(|token| token.mint == *mint)
-            .ok_or(LocalnetError::UnknownMint(*mint))?;
+        let token = tokens.iter().find(|token| token.mint == *mint).ok_or(LocalnetError::UnknownMint(*mint))?;
         self.surfnet.fund(owner, token, amount)
     }
 
@@ -205,24 +197,12 @@ impl Localnet {
 fn read_programs(options: &Options) -> Result<Vec<Program>, LocalnetError> {
     let mut programs = Vec::new();
     for (id, path) in &options.programs {
-        let bytes = std::fs::read(path).map_err(|source| LocalnetError::ProgramFile {
-            path: path.clone(),
-            source,
-        })?;
-        programs.push(Program::Binary {
-            id: *id,
-            path: Path::to_path_buf(path),
-            bytes,
-        });
+        let bytes = std::fs::read(path).map_err(|source| LocalnetError::ProgramFile { path: path.clone(), source })?;
+        programs.push(Program::Binary { id: *id, path: Path::to_path_buf(path), bytes });
     }
-    let genuine = options
-        .programs
-        .iter()
-        .any(|(id, _)| *id == options.cpmm_program);
+    let genuine = options.programs.iter().any(|(id, _)| *id == options.cpmm_program);
     if !genuine && options.clone_from.is_none() {
-        programs.push(Program::Model {
-            id: options.cpmm_program,
-        });
+        programs.push(Program::Model { id: options.cpmm_program });
     }
     Ok(programs)
 }

@@ -115,13 +115,7 @@ impl Scenario {
     /// The scenario for a CPMM program id. Other ids give other addresses, but the same mints.
     pub fn new(cpmm_program: Pubkey) -> Self {
         let tokens = [
-            Token {
-                symbol: "SOL",
-                mint: ids::WRAPPED_SOL,
-                decimals: 9,
-                program: ids::TOKEN,
-                transfer_fee: None,
-            },
+            Token { symbol: "SOL", mint: ids::WRAPPED_SOL, decimals: 9, program: ids::TOKEN, transfer_fee: None },
             Token {
                 symbol: "USDC",
                 mint: keypair("usdc").pubkey(),
@@ -134,10 +128,7 @@ impl Scenario {
                 mint: keypair("levy").pubkey(),
                 decimals: 6,
                 program: ids::TOKEN_2022,
-                transfer_fee: Some(TransferFee {
-                    basis_points: 200,
-                    maximum: 5_000_000_000,
-                }),
+                transfer_fee: Some(TransferFee { basis_points: 200, maximum: 5_000_000_000 }),
             },
         ];
         let derive = |seeds: &[&[u8]]| Pubkey::find_program_address(seeds, &cpmm_program);
@@ -158,11 +149,7 @@ impl Scenario {
                     let reserve = whole * 10_u64.pow(token.decimals.into());
                     (token, reserve)
                 };
-                Pool::new(
-                    &cpmm_program,
-                    configs[config].clone(),
-                    [side(a, whole_a), side(b, whole_b)],
-                )
+                Pool::new(&cpmm_program, configs[config].clone(), [side(a, whole_a), side(b, whole_b)])
             })
             .to_vec();
         Self {
@@ -193,21 +180,13 @@ impl Scenario {
 }
 
 impl Pool {
-    fn new(program: &Pubkey, config: FeeConfig, sides: [(Token, u64); 2]) -> Self {
-        let name = format!(
-            "{}/{}:{}",
-            sides[0].0.symbol, sides[1].0.symbol, config.index
-        );
+    pub(super) fn new(program: &Pubkey, config: FeeConfig, sides: [(Token, u64); 2]) -> Self {
+        let name = format!("{}/{}:{}", sides[0].0.symbol, sides[1].0.symbol, config.index);
         let mut sides = sides;
         sides.sort_by_key(|(token, _)| token.mint);
         let [(token_0, reserve_0), (token_1, reserve_1)] = sides;
         let derive = |seeds: &[&[u8]]| Pubkey::find_program_address(seeds, program).0;
-        let address = derive(&[
-            ids::POOL_SEED,
-            config.address.as_ref(),
-            token_0.mint.as_ref(),
-            token_1.mint.as_ref(),
-        ]);
+        let address = derive(&[ids::POOL_SEED, config.address.as_ref(), token_0.mint.as_ref(), token_1.mint.as_ref()]);
         let vault = |mint: &Pubkey| derive(&[ids::VAULT_SEED, address.as_ref(), mint.as_ref()]);
         Self {
             name,
@@ -228,4 +207,55 @@ fn keypair(name: &str) -> Keypair {
     hash.update("swapd embedded chain: ");
     hash.update(name);
     Keypair::new_from_array(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_those_of_raydiums_deployments() {
+        let devnet = Scenario::devnet();
+        let (authority, bump) = devnet.authority;
+        assert_eq!((authority.to_string().as_str(), bump), ("CXniRufdq5xL8t8jZAPxsPZDpuudwuJSPWnbcD5Y5Nxq", 255));
+        let configs: Vec<_> = devnet.configs.iter().map(|c| c.address.to_string()).collect();
+        assert_eq!(configs[0], "5MxLgy9oPdTC3YgkiePHqr3EoCRD9uLVYRQS2ANAs7wy");
+        assert_eq!(configs[7], "88hjD9xpbXJn54PGHc2Xzx5GmFSp3tLfs9GdtsTAp8Em");
+        let mainnet = Scenario::new(ids::CPMM_MAINNET);
+        assert_eq!(mainnet.authority.0.to_string(), "GpMZbSM2GgvTKHJirzeGfMFoaZ8UR2X7F4v8vHTvxFbL");
+        assert_eq!(mainnet.configs[0].address.to_string(), "D4FPEruKEHrG5TenZ2mpDGEfu1iUvTiqBxvpU8HLBvC2");
+    }
+
+    /// Config files list these. Whoever changes the scenario sees here what they break.
+    #[test]
+    fn the_devnet_scenario_does_not_move() {
+        let devnet = Scenario::devnet();
+        let tokens: Vec<_> = devnet.tokens.iter().map(|t| format!("{} {}", t.symbol, t.mint)).collect();
+        let pools: Vec<_> = devnet.pools.iter().map(|p| format!("{} {}", p.name, p.address)).collect();
+        assert_eq!(
+            tokens,
+            [
+                "SOL So11111111111111111111111111111111111111112",
+                "USDC AFCXNz3DJdadTSQJAzR6qvLuqPwnvNrhaBcBGndqQrLE",
+                "LEVY C1BN9F1vde7X3UHCAzRuu4cZCLidBvjsHv4dg7pkHMap",
+            ]
+        );
+        assert_eq!(
+            pools,
+            [
+                "SOL/USDC:0 13TELmQFMtrqGG8jo7JFeSVF1JzHyzGgy3XtvANcmG2p",
+                "SOL/USDC:1 59xbZS6wT38iSBBBbKLVZFAxb2pNe2SxicVnxuQXW29s",
+                "SOL/USDC:3 2tV4kLZs5rV8sJw9nJmAUu4EV9ZQewqyM4y9GQUCJ8qZ",
+                "SOL/LEVY:0 5raxahA2vpgWjAv3Jfdp4FzuusvNvEkNS7isHeSvrVrC",
+                "USDC/LEVY:2 5ux8svNvWWn1HZ5UFEWMH8FVUgqFgezSHph9DAoyjSPe",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_pools_tokens_are_in_the_programs_order() {
+        for pool in Scenario::devnet().pools {
+            assert!(pool.tokens[0].mint < pool.tokens[1].mint, "{}", pool.name);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::scenario::{FeeConfig, Pool, Scenario, Token};
 const OPENED: u64 = 1_735_689_600;
 
 /// An account to put on the chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seeded {
     pub address: Pubkey,
     pub owner: Pubkey,
@@ -35,11 +35,7 @@ pub struct Allowance {
 impl Default for Allowance {
     /// 10,000 SOL and a million of each token.
     fn default() -> Self {
-        Self {
-            lamports: 10_000_000_000_000,
-            usdc: 1_000_000_000_000,
-            levy: 1_000_000_000_000,
-        }
+        Self { lamports: 10_000_000_000_000, usdc: 1_000_000_000_000, levy: 1_000_000_000_000 }
     }
 }
 
@@ -49,11 +45,7 @@ pub(super) fn rent(size: usize) -> u64 {
 }
 
 /// Every account of the scenario, and the wallets with their tokens.
-pub(super) fn accounts(
-    scenario: &Scenario,
-    wallets: &[Pubkey],
-    allowance: Allowance,
-) -> Vec<Seeded> {
+pub(super) fn accounts(scenario: &Scenario, wallets: &[Pubkey], allowance: Allowance) -> Vec<Seeded> {
     let mut seeded = Vec::new();
     let mut supplies = [0_u64; 3];
     for pool in &scenario.pools {
@@ -65,12 +57,7 @@ pub(super) fn accounts(
     }
     let [_, usdc, levy] = &scenario.tokens;
     for wallet in wallets {
-        seeded.push(Seeded {
-            address: *wallet,
-            owner: ids::SYSTEM,
-            lamports: allowance.lamports,
-            data: Vec::new(),
-        });
+        seeded.push(Seeded { address: *wallet, owner: ids::SYSTEM, lamports: allowance.lamports, data: Vec::new() });
         for (token, amount) in [(usdc, allowance.usdc), (levy, allowance.levy)] {
             seeded.push(wallet_token_account(wallet, token, amount));
         }
@@ -80,12 +67,7 @@ pub(super) fn accounts(
     // wSOL's mint is part of every chain.
     seeded.push(mint_account(usdc, &scenario.faucet, supplies[1]));
     seeded.push(mint_account(levy, &scenario.faucet, supplies[2]));
-    seeded.extend(
-        scenario
-            .configs
-            .iter()
-            .map(|config| config_account(scenario, config)),
-    );
+    seeded.extend(scenario.configs.iter().map(|config| config_account(scenario, config)));
     let receiver = token_account_data(&scenario.tokens[0], &scenario.faucet, 0);
     seeded.push(Seeded {
         address: scenario.pool_fee_receiver,
@@ -153,30 +135,16 @@ fn pool_accounts(scenario: &Scenario, pool: &Pool) -> Vec<Seeded> {
         let (token, reserve) = (&pool.tokens[side], pool.reserves[side]);
         let data = token_account_data(token, &authority, reserve);
         let wrapped = if token.mint == ids::WRAPPED_SOL { reserve } else { 0 };
-        Seeded {
-            address: pool.vaults[side],
-            owner: token.program,
-            lamports: rent(data.len()) + wrapped,
-            data,
-        }
+        Seeded { address: pool.vaults[side], owner: token.program, lamports: rent(data.len()) + wrapped, data }
     });
     // A hundred LP units are counted but were never minted.
     let lp_mint = mint_data(&authority, lp_supply - 100, 9);
-    let own = |address, data: Vec<u8>| Seeded {
-        address,
-        owner: scenario.cpmm_program,
-        lamports: rent(data.len()),
-        data,
-    };
+    let own =
+        |address, data: Vec<u8>| Seeded { address, owner: scenario.cpmm_program, lamports: rent(data.len()), data };
     let mut seeded = vec![
         own(pool.address, state.to_account()),
         own(pool.observation, Observations::new_account(&pool.address)),
-        Seeded {
-            address: pool.lp_mint,
-            owner: ids::TOKEN,
-            lamports: rent(lp_mint.len()),
-            data: lp_mint,
-        },
+        Seeded { address: pool.lp_mint, owner: ids::TOKEN, lamports: rent(lp_mint.len()), data: lp_mint },
     ];
     seeded.extend(vaults);
     seeded
@@ -199,12 +167,7 @@ fn config_account(scenario: &Scenario, config: &FeeConfig) -> Seeded {
         padding: [0; 15],
     }
     .to_account();
-    Seeded {
-        address: config.address,
-        owner: scenario.cpmm_program,
-        lamports: rent(data.len()),
-        data,
-    }
+    Seeded { address: config.address, owner: scenario.cpmm_program, lamports: rent(data.len()), data }
 }
 
 fn mint_account(token: &Token, authority: &Pubkey, supply: u64) -> Seeded {
@@ -222,12 +185,7 @@ fn mint_account(token: &Token, authority: &Pubkey, supply: u64) -> Seeded {
             data.extend(fee.basis_points.to_le_bytes());
         }
     }
-    Seeded {
-        address: token.mint,
-        owner: token.program,
-        lamports: rent(data.len()),
-        data,
-    }
+    Seeded { address: token.mint, owner: token.program, lamports: rent(data.len()), data }
 }
 
 /// The 82 bytes every mint starts with. No freeze authority.

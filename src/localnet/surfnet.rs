@@ -25,8 +25,8 @@ use surfpool_core::{
     },
 };
 use surfpool_types::{
-    ClockCommand, RpcConfig, SerialVmMutationResult, SerialVmMutationTask, SimnetCommand,
-    SimnetConfig, SimnetEvent, SurfpoolConfig,
+    ClockCommand, RpcConfig, SerialVmMutationResult, SerialVmMutationTask, SimnetCommand, SimnetConfig, SimnetEvent,
+    SurfpoolConfig,
 };
 
 use super::scenario::Token;
@@ -45,11 +45,7 @@ pub(super) enum Program {
     /// The native model of CPMM.
     Model { id: Pubkey },
     /// A genuine binary.
-    Binary {
-        id: Pubkey,
-        path: PathBuf,
-        bytes: Vec<u8>,
-    },
+    Binary { id: Pubkey, path: PathBuf, bytes: Vec<u8> },
 }
 
 /// A running Surfpool.
@@ -102,13 +98,7 @@ impl Surfnet {
         let config = surfpool_config(options, ports, slot_time);
         let (chain_locker, chain_commands) = (locker.clone(), commands.clone());
         let chain = spawn("localnet-chain", move || {
-            let outcome = run_chain(
-                chain_locker,
-                config,
-                chain_commands,
-                commands_rx,
-                geyser_events,
-            );
+            let outcome = run_chain(chain_locker, config, chain_commands, commands_rx, geyser_events);
             let _ = ended_tx.send(outcome);
         })?;
         let surfnet = Self {
@@ -125,12 +115,7 @@ impl Surfnet {
     }
 
     /// Adds to an owner's token account, between two transactions.
-    pub fn fund(
-        &self,
-        owner: &Pubkey,
-        token: &Token,
-        amount: u64,
-    ) -> Result<Pubkey, LocalnetError> {
+    pub fn fund(&self, owner: &Pubkey, token: &Token, amount: u64) -> Result<Pubkey, LocalnetError> {
         let address = ids::token_account(owner, &token.mint, &token.program);
         let (locker, owner, token) = (self.locker.0.clone(), *owner, token.clone());
         let (answer_tx, answer) = crossbeam_channel::bounded(1);
@@ -141,12 +126,8 @@ impl Surfnet {
                 SerialVmMutationResult::NoBlock
             })
         });
-        self.commands
-            .send(SimnetCommand::ProcessSerialVmMutation(task))
-            .map_err(|_| LocalnetError::Ended)?;
-        answer
-            .recv_timeout(ANSWER_TIMEOUT)
-            .map_err(|_| LocalnetError::Ended)??;
+        self.commands.send(SimnetCommand::ProcessSerialVmMutation(task)).map_err(|_| LocalnetError::Ended)?;
+        answer.recv_timeout(ANSWER_TIMEOUT).map_err(|_| LocalnetError::Ended)??;
         Ok(address)
     }
 
@@ -211,7 +192,6 @@ pub(super) fn free_ports(rpc: u16, ws: u16) -> Result<(u16, u16), LocalnetError>
 }
 
 /// A fresh Surfpool runtime. Instruction profiling is off: it runs every instruction twice.
-#[expect(clippy::type_complexity, reason = "as Surfpool hands it out")]
 pub(super) fn new_svm(
     slot_time: u64,
 ) -> Result<(SurfnetSvm, Receiver<SimnetEvent>, Receiver<GeyserEvent>), LocalnetError> {
@@ -228,19 +208,14 @@ pub(super) fn new_svm(
 pub(super) fn add_program(svm: &mut SurfnetSvm, program: &Program) -> Result<(), LocalnetError> {
     match program {
         Program::Model { id } => {
-            svm.inner
-                .svm
-                .add_builtin(id.to_bytes().into(), model::Entrypoint::register);
+            svm.inner.svm.add_builtin(id.to_bytes().into(), model::Entrypoint::register);
             Ok(())
         }
         Program::Binary { id, path, bytes } => svm
             .inner
             .svm
             .add_program(id.to_bytes(), bytes)
-            .map_err(|error| LocalnetError::ProgramRefused {
-                path: path.clone(),
-                reason: error.to_string(),
-            }),
+            .map_err(|error| LocalnetError::ProgramRefused { path: path.clone(), reason: error.to_string() }),
     }
 }
 
@@ -253,20 +228,13 @@ pub(super) fn put(svm: &mut SurfnetSvm, seeded: &Seeded) -> Result<(), LocalnetE
         executable: false,
         rent_epoch: u64::MAX,
     };
-    svm.set_account(&seeded.address.to_bytes().into(), account)
-        .map_err(|error| LocalnetError::Chain(error.to_string()))
+    svm.set_account(&seeded.address.to_bytes().into(), account).map_err(|error| LocalnetError::Chain(error.to_string()))
 }
 
-fn add_tokens(
-    svm: &mut SurfnetSvm,
-    owner: &Pubkey,
-    token: &Token,
-    amount: u64,
-) -> Result<(), LocalnetError> {
+fn add_tokens(svm: &mut SurfnetSvm, owner: &Pubkey, token: &Token, amount: u64) -> Result<(), LocalnetError> {
     let mut account = seed::wallet_token_account(owner, token, amount);
     let read = |svm: &SurfnetSvm, address: &Pubkey| {
-        svm.get_account(&address.to_bytes().into())
-            .map_err(|error| LocalnetError::Chain(error.to_string()))
+        svm.get_account(&address.to_bytes().into()).map_err(|error| LocalnetError::Chain(error.to_string()))
     };
     if let Some(held) = read(svm, &account.address)?.filter(|held| held.data.len() >= 165) {
         let wrapped = if token.mint == ids::WRAPPED_SOL { amount } else { 0 };
@@ -282,8 +250,7 @@ fn add_tokens(
         return Err(LocalnetError::UnknownMint(token.mint));
     };
     add_u64(&mut mint.data[36..44], amount); // supply
-    svm.set_account(&token.mint.to_bytes().into(), mint)
-        .map_err(|error| LocalnetError::Chain(error.to_string()))
+    svm.set_account(&token.mint.to_bytes().into(), mint).map_err(|error| LocalnetError::Chain(error.to_string()))
 }
 
 fn add_u64(bytes: &mut [u8], amount: u64) {
@@ -328,13 +295,7 @@ fn run_chain(
         .build()
         .map_err(|error| error.to_string())?;
     runtime
-        .block_on(start_local_surfnet_runloop(
-            locker,
-            config,
-            commands,
-            commands_rx,
-            geyser_events,
-        ))
+        .block_on(start_local_surfnet_runloop(locker, config, commands, commands_rx, geyser_events))
         .map_err(|error| error.to_string())
 }
 
@@ -360,9 +321,9 @@ fn report(event: &SimnetEvent) {
         SimnetEvent::InfoLog(_, text) | SimnetEvent::Connected(text) => {
             tracing::debug!(target: "swapd::localnet", "{text}");
         }
-        SimnetEvent::WarnLog(_, text)
-        | SimnetEvent::ErrorLog(_, text)
-        | SimnetEvent::Aborted(text) => tracing::warn!(target: "swapd::localnet", "{text}"),
+        SimnetEvent::WarnLog(_, text) | SimnetEvent::ErrorLog(_, text) | SimnetEvent::Aborted(text) => {
+            tracing::warn!(target: "swapd::localnet", "{text}")
+        }
         _ => {}
     }
 }
@@ -395,12 +356,6 @@ fn connect(port: u16) -> std::io::Result<TcpStream> {
     TcpStream::connect_timeout(&address, Duration::from_millis(200))
 }
 
-fn spawn(
-    name: &str,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, LocalnetError> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map_err(LocalnetError::Thread)
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LocalnetError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(LocalnetError::Thread)
 }

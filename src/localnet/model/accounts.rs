@@ -41,22 +41,13 @@ pub(super) struct Given<'c, 'a, 'd> {
 
 impl<'c, 'a, 'd> Given<'c, 'a, 'd> {
     pub fn new(context: &'c InvokeContext<'a, 'd>) -> Result<Self, Fault> {
-        let instruction = context
-            .transaction_context
-            .get_current_instruction_context()?;
-        Ok(Self {
-            context,
-            program: *instruction.get_program_key()?,
-            next: 0,
-        })
+        let instruction = context.transaction_context.get_current_instruction_context()?;
+        Ok(Self { context, program: *instruction.get_program_key()?, next: 0 })
     }
 
     /// Any account.
     pub fn any(&mut self, name: &'static str) -> Result<Account, Fault> {
-        let instruction = self
-            .context
-            .transaction_context
-            .get_current_instruction_context()?;
+        let instruction = self.context.transaction_context.get_current_instruction_context()?;
         let index = self.next;
         if index >= instruction.get_number_of_instruction_accounts() {
             return Err(TOO_FEW_ACCOUNTS.into());
@@ -92,11 +83,7 @@ impl<'c, 'a, 'd> Given<'c, 'a, 'd> {
     }
 
     /// An account of this program that is read in place, so that only its head is looked at here.
-    pub fn mapped(
-        &mut self,
-        name: &'static str,
-        discriminator: &Discriminator,
-    ) -> Result<Account, Fault> {
+    pub fn mapped(&mut self, name: &'static str, discriminator: &Discriminator) -> Result<Account, Fault> {
         let account = self.any(name)?;
         account.require_kind(&self.program, discriminator)?;
         Ok(account)
@@ -143,11 +130,7 @@ impl<'c, 'a, 'd> Given<'c, 'a, 'd> {
 impl Account {
     /// Refuses with `code` about this account unless `holds`.
     pub fn require(&self, holds: bool, code: Code) -> Result<(), Fault> {
-        if holds {
-            Ok(())
-        } else {
-            Err(Fault::account(code, self.name))
-        }
+        if holds { Ok(()) } else { Err(Fault::account(code, self.name)) }
     }
 
     /// Second pass: `mut`.
@@ -179,23 +162,14 @@ impl Account {
 
     /// The account as it is now, after other programs ran.
     pub fn reload(&self, context: &InvokeContext) -> Result<Self, Fault> {
-        let instruction = context
-            .transaction_context
-            .get_current_instruction_context()?;
+        let instruction = context.transaction_context.get_current_instruction_context()?;
         let now = instruction.try_borrow_instruction_account(self.index)?;
-        Ok(Self {
-            owner: *now.get_owner(),
-            lamports: now.get_lamports(),
-            data: now.get_data().to_vec(),
-            ..*self
-        })
+        Ok(Self { owner: *now.get_owner(), lamports: now.get_lamports(), data: now.get_data().to_vec(), ..*self })
     }
 
     /// Stores new bytes in an account of this program.
     pub fn write_back(&self, context: &InvokeContext, data: &[u8]) -> Result<(), Fault> {
-        let instruction = context
-            .transaction_context
-            .get_current_instruction_context()?;
+        let instruction = context.transaction_context.get_current_instruction_context()?;
         let mut account = instruction.try_borrow_instruction_account(self.index)?;
         account
             .get_data_mut()?
@@ -207,8 +181,7 @@ impl Account {
 
     fn require_kind(&self, program: &Pubkey, discriminator: &Discriminator) -> Result<(), Fault> {
         self.require(self.owner == *program, WRONG_OWNER)?;
-        let found: [u8; 8] =
-            read(&self.data, 0).ok_or(Fault::account(NO_DISCRIMINATOR, self.name))?;
+        let found: [u8; 8] = read(&self.data, 0).ok_or(Fault::account(NO_DISCRIMINATOR, self.name))?;
         self.require(found == *discriminator, WRONG_DISCRIMINATOR)
     }
 

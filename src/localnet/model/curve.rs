@@ -58,12 +58,7 @@ pub(super) enum NoTrade {
 }
 
 /// Exactly `amount` goes in.
-pub(super) fn exact_input(
-    amount: u64,
-    reserves: Reserves,
-    rates: Rates,
-    side: CreatorFee,
-) -> Result<Trade, NoTrade> {
+pub(super) fn exact_input(amount: u64, reserves: Reserves, rates: Rates, side: CreatorFee) -> Result<Trade, NoTrade> {
     let input = u128::from(amount);
     let (trade_fee, creator_on_input) = match side {
         CreatorFee::OnInput => {
@@ -73,10 +68,8 @@ pub(super) fn exact_input(
         }
         CreatorFee::OnOutput => (share_up(input, rates.trade)?, 0),
     };
-    let curve_input = input
-        .checked_sub(trade_fee)
-        .and_then(|left| left.checked_sub(creator_on_input))
-        .ok_or(NoTrade::Nothing)?;
+    let curve_input =
+        input.checked_sub(trade_fee).and_then(|left| left.checked_sub(creator_on_input)).ok_or(NoTrade::Nothing)?;
 
     let (reserve_in, reserve_out) = (u128::from(reserves.input), u128::from(reserves.output));
     let curve_output = curve_input
@@ -88,9 +81,7 @@ pub(super) fn exact_input(
         CreatorFee::OnInput => 0,
         CreatorFee::OnOutput => share_up(curve_output, rates.creator)?,
     };
-    let output = curve_output
-        .checked_sub(creator_on_output)
-        .ok_or(NoTrade::Nothing)?;
+    let output = curve_output.checked_sub(creator_on_output).ok_or(NoTrade::Nothing)?;
     Ok(Trade {
         input,
         output,
@@ -104,12 +95,7 @@ pub(super) fn exact_input(
 }
 
 /// Exactly `amount` leaves the output vault.
-pub(super) fn exact_output(
-    amount: u64,
-    reserves: Reserves,
-    rates: Rates,
-    side: CreatorFee,
-) -> Result<Trade, NoTrade> {
+pub(super) fn exact_output(amount: u64, reserves: Reserves, rates: Rates, side: CreatorFee) -> Result<Trade, NoTrade> {
     let output = u128::from(amount);
     let curve_output = match side {
         CreatorFee::OnInput => output,
@@ -153,9 +139,7 @@ pub(super) fn exact_output(
 pub(super) fn keeps_product(reserves: Reserves, trade: &Trade) -> Option<bool> {
     let (reserve_in, reserve_out) = (u128::from(reserves.input), u128::from(reserves.output));
     let before = reserve_in.checked_mul(reserve_out)?;
-    let after = reserve_in
-        .checked_add(trade.curve_input)?
-        .checked_mul(reserve_out.checked_sub(trade.curve_output)?)?;
+    let after = reserve_in.checked_add(trade.curve_input)?.checked_mul(reserve_out.checked_sub(trade.curve_output)?)?;
     Some(after >= before)
 }
 
@@ -163,10 +147,7 @@ pub(super) fn keeps_product(reserves: Reserves, trade: &Trade) -> Option<bool> {
 pub(super) fn prices_q32(reserve_0: u64, reserve_1: u64) -> Option<(u128, u128)> {
     let (zero, one) = (u128::from(reserve_0), u128::from(reserve_1));
     let scale = 1_u128 << 32;
-    Some((
-        one.checked_mul(scale)?.checked_div(zero)?,
-        zero.checked_mul(scale)?.checked_div(one)?,
-    ))
+    Some((one.checked_mul(scale)?.checked_div(zero)?, zero.checked_mul(scale)?.checked_div(one)?))
 }
 
 fn sum(a: u64, b: u64) -> u128 {
@@ -178,17 +159,11 @@ fn div_up(a: u128, b: u128) -> Option<u128> {
 }
 
 fn share_up(amount: u128, rate: impl Into<u128>) -> Result<u128, NoTrade> {
-    amount
-        .checked_mul(rate.into())
-        .map(|product| product.div_ceil(RATE_SCALE))
-        .ok_or(NoTrade::Nothing)
+    amount.checked_mul(rate.into()).map(|product| product.div_ceil(RATE_SCALE)).ok_or(NoTrade::Nothing)
 }
 
 fn share_down(amount: u128, rate: u64) -> Result<u128, NoTrade> {
-    amount
-        .checked_mul(rate.into())
-        .and_then(|product| product.checked_div(RATE_SCALE))
-        .ok_or(NoTrade::Nothing)
+    amount.checked_mul(rate.into()).and_then(|product| product.checked_div(RATE_SCALE)).ok_or(NoTrade::Nothing)
 }
 
 /// The least amount that leaves `net` after a fee of `rate`.
@@ -214,4 +189,132 @@ fn split_total(total: u128, rates: Rates) -> Result<(u128, u128), NoTrade> {
         .ok_or(NoTrade::Nothing)?;
     let trade = total.checked_sub(creator).ok_or(NoTrade::Nothing)?;
     Ok((trade, creator))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CreatorFee::{OnInput, OnOutput};
+    use super::*;
+    use proptest::prelude::*;
+
+    const DEVNET: Rates = Rates { trade: 2_500, creator: 2_500, protocol: 120_000, fund: 40_000 };
+    const SOL_USDC: Reserves = Reserves { input: 500_000_000_000, output: 75_000_000_000 };
+
+    fn rates(trade: u64, creator: u64) -> Rates {
+        Rates { trade, creator, ..DEVNET }
+    }
+
+    fn reserves(input: u64, output: u64) -> Reserves {
+        Reserves { input, output }
+    }
+
+    /// (trade fee, creator fee, protocol fee, fund fee, curve input, curve output, output)
+    fn parts(trade: Trade) -> [u128; 7] {
+        [
+            trade.trade_fee,
+            trade.creator_fee,
+            trade.protocol_fee,
+            trade.fund_fee,
+            trade.curve_input,
+            trade.curve_output,
+            trade.output,
+        ]
+    }
+
+    #[test]
+    fn worked_examples_of_an_exact_input() {
+        let sell = |amount, rates, side| parts(exact_input(amount, SOL_USDC, rates, side).unwrap());
+        let one = 1_000_000_000;
+        assert_eq!(
+            sell(one, rates(2_500, 0), OnInput),
+            [2_500_000, 0, 300_000, 100_000, 997_500_000, 149_327_092, 149_327_092]
+        );
+        assert_eq!(sell(one, rates(2_500, 0), OnOutput), sell(one, rates(2_500, 0), OnInput));
+        assert_eq!(
+            sell(one, DEVNET, OnInput),
+            [2_500_000, 2_500_000, 300_000, 100_000, 995_000_000, 148_953_582, 148_953_582]
+        );
+        assert_eq!(
+            sell(one, DEVNET, OnOutput),
+            [2_500_000, 373_318, 300_000, 100_000, 997_500_000, 149_327_092, 148_953_774]
+        );
+        // One ceiling for both fees: two would take 5,002.
+        assert_eq!(sell(1_000_001, DEVNET, OnInput), [2_501, 2_500, 300, 100, 995_000, 149_249, 149_249]);
+        assert_eq!(
+            sell(100_000_000, rates(50, 14_950), OnInput),
+            [5_000, 1_495_000, 600, 200, 98_500_000, 14_772_089, 14_772_089]
+        );
+        let back = reserves(SOL_USDC.output, SOL_USDC.input);
+        let bought = exact_input(150_000_000, back, DEVNET, OnOutput).unwrap();
+        assert_eq!((bought.curve_output, bought.output), (995_513_949, 993_025_164));
+        let nothing = exact_input(7, SOL_USDC, rates(2_500, 0), OnInput).unwrap();
+        assert_eq!((nothing.trade_fee, nothing.output), (1, 0));
+    }
+
+    #[test]
+    fn worked_examples_of_an_exact_output() {
+        let buy = |amount, rates, side| {
+            let trade = exact_output(amount, SOL_USDC, rates, side).unwrap();
+            let curve = (trade.curve_output, trade.curve_input);
+            (curve, trade.input, trade.trade_fee, trade.creator_fee)
+        };
+        let wanted = 149_000_000;
+        let curve = (149_000_000, 995_310_684);
+        assert_eq!(buy(wanted, rates(2_500, 0), OnInput), (curve, 997_805_197, 2_494_513, 0));
+        assert_eq!(buy(wanted, DEVNET, OnInput), (curve, 1_000_312_246, 2_500_781, 2_500_781));
+        assert_eq!(buy(wanted, DEVNET, OnOutput), ((149_373_434, 997_810_178), 1_000_310_956, 2_500_778, 373_434));
+        assert_eq!(buy(1, rates(2_500, 0), OnInput), ((1, 7), 8, 1, 0));
+        assert_eq!(buy(1, rates(0, 0), OnInput), ((1, 7), 7, 0, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_apart_from_nothing() {
+        let off = rates(2_500, 0);
+        let all = exact_output(SOL_USDC.output, SOL_USDC, off, OnInput);
+        assert_eq!(all, Err(NoTrade::Trap));
+        let too_much = exact_output(SOL_USDC.output + 1, SOL_USDC, off, OnInput);
+        assert_eq!(too_much, Err(NoTrade::Trap));
+        let impossible = exact_input(1_000, SOL_USDC, rates(1_000_001, 0), OnInput);
+        assert_eq!(impossible, Err(NoTrade::Nothing));
+        assert_eq!(prices_q32(0, 1), None);
+    }
+
+    #[test]
+    fn near_the_top_of_64_bits() {
+        let deep = reserves(9_223_372_036_854_775_807, u64::MAX);
+        let trade = exact_input(9_223_372_036_854_775_807, deep, rates(2_500, 0), OnInput).unwrap();
+        assert_eq!(trade.output, 9_211_828_392_252_955_061);
+        assert_eq!(trade.protocol_fee, 2_767_011_611_056_432);
+        let deep = reserves(9_000_000_000_000_000_000, u64::MAX);
+        let wanted = 9_000_000_000_000_000_000;
+        let trade = exact_output(wanted, deep, rates(2_500, 0), OnInput).unwrap();
+        assert_eq!(trade.input, 8_595_872_491_643_584_858);
+    }
+
+    fn side() -> impl Strategy<Value = CreatorFee> {
+        prop_oneof![Just(OnInput), Just(OnOutput)]
+    }
+
+    proptest! {
+        #[test]
+        fn the_product_never_shrinks_and_asking_back_costs_no_less(
+            amount in 1..u64::MAX,
+            input in 1..u64::MAX,
+            output in 1..u64::MAX,
+            trade in 0..500_000_u64,
+            creator in 0..400_000_u64,
+            side in side(),
+        ) {
+            let (pool, rates) = (reserves(input, output), rates(trade, creator));
+            let sold = exact_input(amount, pool, rates, side).unwrap();
+            prop_assert!(sold.output < u128::from(output));
+            prop_assert_ne!(keeps_product(pool, &sold), Some(false));
+            if let Ok(out @ 1..) = u64::try_from(sold.output)
+                && let Ok(bought) = exact_output(out, pool, rates, side)
+            {
+                prop_assert_ne!(keeps_product(pool, &bought), Some(false));
+                prop_assert!(bought.input <= sold.input);
+            }
+        }
+    }
 }

@@ -20,7 +20,8 @@ macro_rules! codes {
 }
 
 codes! {
-    NO_INSTRUCTION = 101 "InstructionFallbackNotFound" "Fallback functions are not supported";
+    NO_INSTRUCTION = 100 "InstructionMissing" "8 byte instruction identifier not provided";
+    UNKNOWN_INSTRUCTION = 101 "InstructionFallbackNotFound" "Fallback functions are not supported";
     BAD_ARGUMENTS = 102 "InstructionDidNotDeserialize" "The program could not deserialize the given instruction";
     NOT_MUT = 2000 "ConstraintMut" "A mut constraint was violated";
     RAW = 2003 "ConstraintRaw" "A raw constraint was violated";

@@ -36,11 +36,7 @@ struct Accounts {
 }
 
 /// Runs `initialize`.
-pub(super) fn run(
-    context: &mut InvokeContext,
-    amounts: [u64; 2],
-    open_time: u64,
-) -> Result<(), Fault> {
+pub(super) fn run(context: &mut InvokeContext, amounts: [u64; 2], open_time: u64) -> Result<(), Fault> {
     let accounts = Accounts::read(context)?;
     accounts.create_lp_and_observation(context)?;
     let bumps = accounts.check()?;
@@ -54,11 +50,7 @@ pub(super) fn run(
     }
     let clock = context.environment_config.sysvar_cache().get_clock()?;
     let now = u64::try_from(clock.unix_timestamp).unwrap_or_default();
-    let open_time = if open_time <= now {
-        now.saturating_add(1)
-    } else {
-        open_time
-    };
+    let open_time = if open_time <= now { now.saturating_add(1) } else { open_time };
     accounts.create_vaults(context, &bumps)?;
     accounts.create_pool(context)?;
     let liquidity = accounts.deposit(context, amounts)?;
@@ -75,10 +67,7 @@ struct Bumps {
 
 impl Accounts {
     fn read(context: &InvokeContext) -> Result<Self, Fault> {
-        let program = *context
-            .transaction_context
-            .get_current_instruction_context()?
-            .get_program_key()?;
+        let program = *context.transaction_context.get_current_instruction_context()?.get_program_key()?;
         let mut given = Given::new(context)?;
         let creator = given.signer("creator")?;
         let (config_account, config) = given.stored::<AmmConfig>("amm_config")?;
@@ -86,19 +75,13 @@ impl Accounts {
         let pool = given.any("pool_state")?;
         let mints = [given.mint("token_0_mint")?, given.mint("token_1_mint")?];
         let lp_mint = given.any("lp_mint")?;
-        let from = [
-            given.token("creator_token_0")?,
-            given.token("creator_token_1")?,
-        ];
+        let from = [given.token("creator_token_0")?, given.token("creator_token_1")?];
         let creator_lp = given.any("creator_lp_token")?;
         let vaults = [given.any("token_0_vault")?, given.any("token_1_vault")?];
         let (fee_receiver, _) = given.token("create_pool_fee")?;
         let observation = given.any("observation_state")?;
         let token_program = given.program("token_program", &ids::TOKEN)?;
-        let programs = [
-            given.token_program("token_0_program")?,
-            given.token_program("token_1_program")?,
-        ];
+        let programs = [given.token_program("token_0_program")?, given.token_program("token_1_program")?];
         given.program("associated_token_program", &ids::ASSOCIATED_TOKEN)?;
         given.program("system_program", &ids::SYSTEM)?;
         let rent = given.any("rent")?;
@@ -148,20 +131,12 @@ impl Accounts {
         let seeds: [&[u8]; 2] = [ids::OBSERVATION_SEED, &pool];
         let bump = self.observation.require_seeds(&seeds, &self.program)?;
         let signer: [&[u8]; 3] = [ids::OBSERVATION_SEED, &pool, &[bump]];
-        self.create(
-            context,
-            &self.observation,
-            Observations::SIZE,
-            self.program,
-            &signer,
-        )
+        self.create(context, &self.observation, Observations::SIZE, self.program, &signer)
     }
 
     fn check(&self) -> Result<Bumps, Fault> {
         self.creator.require_mut()?;
-        let authority = self
-            .authority
-            .require_seeds(&[ids::AUTHORITY_SEED], &self.program)?;
+        let authority = self.authority.require_seeds(&[ids::AUTHORITY_SEED], &self.program)?;
         self.pool.require_mut()?;
         let [mint_0, mint_1] = &self.mints;
         let [program_0, program_1] = &self.programs;
@@ -181,30 +156,21 @@ impl Accounts {
         };
         let vaults = [vault_bump(vault_0, mint_0)?, vault_bump(vault_1, mint_1)?];
         self.fee_receiver.require_mut()?;
-        self.fee_receiver
-            .require_address(&ids::pool_fee_receiver(&self.program))?;
+        self.fee_receiver.require_address(&ids::pool_fee_receiver(&self.program))?;
         Ok(Bumps { authority, vaults })
     }
 
     fn create_vaults(&self, context: &mut InvokeContext, bumps: &Bumps) -> Result<(), Fault> {
         let pool = self.pool.key.to_bytes();
-        let parts = self
-            .vaults
-            .iter()
-            .zip(&self.mints)
-            .zip(&self.programs)
-            .zip(bumps.vaults);
+        let parts = self.vaults.iter().zip(&self.mints).zip(&self.programs).zip(bumps.vaults);
         for (((vault, mint), program), bump) in parts {
             let key = mint.key.to_bytes();
             let signer: [&[u8]; 4] = [ids::VAULT_SEED, &pool, &key, &[bump]];
             let size = token::vault_size(mint);
-            self.create_fresh(context, vault, size, program.key, &signer)?;
+            self.create(context, vault, size, program.key, &signer)?;
             let mut data = vec![18]; // InitializeAccount3
             data.extend(self.authority.key.to_bytes());
-            let metas = vec![
-                AccountMeta::new(vault.key, false),
-                AccountMeta::new_readonly(mint.key, false),
-            ];
+            let metas = vec![AccountMeta::new(vault.key, false), AccountMeta::new_readonly(mint.key, false)];
             token::call(context, program.key, metas, data, &[])?;
         }
         Ok(())
@@ -212,7 +178,7 @@ impl Accounts {
 
     /// The pool lives at its derived address, or at a fresh key that signs.
     fn create_pool(&self, context: &mut InvokeContext) -> Result<(), Fault> {
-        if self.pool.owner != ids::SYSTEM || self.pool.lamports != 0 {
+        if self.pool.owner != ids::SYSTEM {
             return Err(NOT_APPROVED.into());
         }
         let [mint_0, mint_1] = &self.mints;
@@ -224,19 +190,12 @@ impl Accounts {
             return Err(REQUIRE_EQ.into());
         }
         let signer: [&[u8]; 5] = [ids::POOL_SEED, &config, &mint_0, &mint_1, &[bump]];
-        self.create_fresh(context, &self.pool, PoolState::SIZE, self.program, &signer)
+        self.create(context, &self.pool, PoolState::SIZE, self.program, &signer)
     }
 
     fn deposit(&self, context: &mut InvokeContext, amounts: [u64; 2]) -> Result<u64, Fault> {
         let mut held = [0_u64; 2];
-        let parts = self
-            .from
-            .iter()
-            .zip(&self.mints)
-            .zip(&self.vaults)
-            .zip(&self.programs)
-            .zip(amounts)
-            .zip(&mut held);
+        let parts = self.from.iter().zip(&self.mints).zip(&self.vaults).zip(&self.programs).zip(amounts).zip(&mut held);
         for (((((from, mint), vault), program), amount), held) in parts {
             let path = (&from.0, mint, vault);
             token::transfer(context, program, path, &self.creator, amount, &[])?;
@@ -247,18 +206,11 @@ impl Accounts {
         if held_0 == 0 || held_1 == 0 {
             return Err(EMPTY_SUPPLY.into());
         }
-        let product = u128::from(held_0)
-            .checked_mul(held_1.into())
-            .ok_or(Fault::Trap("liquidity overflows"))?;
+        let product = u128::from(held_0).checked_mul(held_1.into()).ok_or(Fault::Trap("liquidity overflows"))?;
         u64::try_from(product.isqrt()).map_err(|_| Fault::Trap("liquidity overflows"))
     }
 
-    fn mint_lp(
-        &self,
-        context: &mut InvokeContext,
-        liquidity: u64,
-        bump: u8,
-    ) -> Result<(), Fault> {
+    fn mint_lp(&self, context: &mut InvokeContext, liquidity: u64, bump: u8) -> Result<(), Fault> {
         let minted = liquidity.checked_sub(LOCKED_LP).ok_or(INIT_LP_TOO_LESS)?;
         let mut data = vec![7]; // MintTo
         data.extend(minted.to_le_bytes());
@@ -363,25 +315,14 @@ impl Accounts {
         data.extend(rent(context, size)?.to_le_bytes());
         data.extend(wide(size).to_le_bytes());
         data.extend(owner.to_bytes());
-        let metas = vec![
-            AccountMeta::new(self.creator.key, true),
-            AccountMeta::new(account.key, true),
-        ];
+        let metas = vec![AccountMeta::new(self.creator.key, true), AccountMeta::new(account.key, true)];
         token::call(context, ids::SYSTEM, metas, data, &[seeds])
     }
 
-    fn pay(
-        &self,
-        context: &mut InvokeContext,
-        to: &Account,
-        lamports: u64,
-    ) -> Result<(), Fault> {
+    fn pay(&self, context: &mut InvokeContext, to: &Account, lamports: u64) -> Result<(), Fault> {
         let mut data = 2_u32.to_le_bytes().to_vec();
         data.extend(lamports.to_le_bytes());
-        let metas = vec![
-            AccountMeta::new(self.creator.key, true),
-            AccountMeta::new(to.key, false),
-        ];
+        let metas = vec![AccountMeta::new(self.creator.key, true), AccountMeta::new(to.key, false)];
         token::call(context, ids::SYSTEM, metas, data, &[])
     }
 }

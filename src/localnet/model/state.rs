@@ -119,7 +119,7 @@ impl Observations {
     }
 
     /// Records the prices before a swap. `None` when the account is malformed or the sum does not fit.
-    pub fn record(data: &mut [u8], now: u64, price_0: u128, price_1: u128) -> Option<()> {
+    pub fn record(data: &mut [u8], now: u64, prices: (u128, u128)) -> Option<()> {
         let index = usize::from(u16::from_le_bytes(read(data, 9)?));
         if *data.get(8)? == 0 {
             // The first update only stamps the time.
@@ -134,25 +134,19 @@ impl Observations {
         }
         let sum_0 = u128::from_le_bytes(read(data, at.checked_add(8)?)?);
         let sum_1 = u128::from_le_bytes(read(data, at.checked_add(24)?)?);
-        let next = if index == Self::ENTRIES.checked_sub(1)? {
-            0
-        } else {
-            index.checked_add(1)?
-        };
+        let next = if index == Self::ENTRIES.checked_sub(1)? { 0 } else { index.checked_add(1)? };
         Self::write_entry(
             data,
             next,
             now,
-            sum_0.wrapping_add(price_0.checked_mul(elapsed.into())?),
-            sum_1.wrapping_add(price_1.checked_mul(elapsed.into())?),
+            sum_0.wrapping_add(prices.0.checked_mul(elapsed.into())?),
+            sum_1.wrapping_add(prices.1.checked_mul(elapsed.into())?),
         )?;
         write(data, 9, &u16::try_from(next).ok()?.to_le_bytes())
     }
 
     fn entry_offset(index: usize) -> Option<usize> {
-        (index < Self::ENTRIES)
-            .then(|| index.checked_mul(40)?.checked_add(43))
-            .flatten()
+        (index < Self::ENTRIES).then(|| index.checked_mul(40)?.checked_add(43)).flatten()
     }
 
     fn write_entry(data: &mut [u8], index: usize, time: u64, s0: u128, s1: u128) -> Option<()> {
@@ -169,7 +163,6 @@ pub(in crate::localnet) fn read<const N: usize>(data: &[u8], at: usize) -> Optio
 }
 
 fn write(data: &mut [u8], at: usize, bytes: &[u8]) -> Option<()> {
-    data.get_mut(at..at.checked_add(bytes.len())?)?
-        .copy_from_slice(bytes);
+    data.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(bytes);
     Some(())
 }

@@ -52,6 +52,15 @@ struct Settlement {
     output_transfer_fee: u64,
 }
 
+/// The pool as this swap meets it.
+struct Market {
+    direction: Direction,
+    creator_fee: CreatorFee,
+    reserves: Reserves,
+    /// Q32, of token 0 and token 1.
+    prices: (u128, u128),
+}
+
 /// Which of the pool's tokens is sold.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -72,11 +81,11 @@ pub(super) fn run(context: &mut InvokeContext, order: Order) -> Result<(), Fault
     if accounts.pool.status & PoolState::SWAP_OFF != 0 || now < accounts.pool.open_time {
         return Err(NOT_APPROVED.into());
     }
-    let (direction, reserves, prices, settled) = settle(&accounts, order, epoch)?;
-    accounts.pool.count_fees(direction, &settled.trade)?;
-    let event = event(&accounts, order, reserves, &settled)?;
+    let (market, settled) = settle(&accounts, order, epoch)?;
+    accounts.pool.count_fees(&market, &settled.trade)?;
+    let event = event(&accounts, order, &market, &settled)?;
     stable_log::program_data(&context.get_log_collector(), &[&event]);
-    match curve::keeps_product(reserves, &settled.trade) {
+    match curve::keeps_product(market.reserves, &settled.trade) {
         Some(true) => {}
         Some(false) => return Err(REQUIRE_GTE.into()),
         None => return Err(Fault::Trap("product of the reserves overflows")),
@@ -84,8 +93,7 @@ pub(super) fn run(context: &mut InvokeContext, order: Order) -> Result<(), Fault
     accounts.transfer(context, &settled)?;
 
     let mut observation = accounts.observation.data.clone();
-    Observations::record(&mut observation, now, prices.0, prices.1)
-        .ok_or(Fault::Trap("observation overflows"))?;
+    Observations::record(&mut observation, now, market.prices).ok_or(Fault::Trap("observation overflows"))?;
     accounts.observation.write_back(context, &observation)?;
     accounts.pool.recent_epoch = epoch;
     let bytes = accounts.pool.to_account();
@@ -149,8 +157,7 @@ impl Accounts {
         })
     }
 
-    /// Direction, reserves net of fees, and the prices of both tokens.
-    fn reserves(&self) -> Result<(Direction, Reserves, (u128, u128)), Fault> {
+    fn market(&self) -> Result<Market, Fault> {
         let pool = &self.pool;
         let (input, output) = (&self.input_vault, &self.output_vault);
         let keys = (input.0.key, output.0.key);
@@ -165,35 +172,16 @@ impl Accounts {
             Direction::ZeroForOne => (input.1.amount, output.1.amount),
             Direction::OneForZero => (output.1.amount, input.1.amount),
         };
-        let reserve_0 = net_of(
-            vault_0,
-            [
-                pool.protocol_fees_token_0,
-                pool.fund_fees_token_0,
-                pool.creator_fees_token_0,
-            ],
-        )?;
-        let reserve_1 = net_of(
-            vault_1,
-            [
-                pool.protocol_fees_token_1,
-                pool.fund_fees_token_1,
-                pool.creator_fees_token_1,
-            ],
-        )?;
-        let prices =
-            curve::prices_q32(reserve_0, reserve_1).ok_or(Fault::Trap("a reserve is empty"))?;
+        let reserve_0 =
+            net_of(vault_0, [pool.protocol_fees_token_0, pool.fund_fees_token_0, pool.creator_fees_token_0])?;
+        let reserve_1 =
+            net_of(vault_1, [pool.protocol_fees_token_1, pool.fund_fees_token_1, pool.creator_fees_token_1])?;
+        let prices = curve::prices_q32(reserve_0, reserve_1).ok_or(Fault::Trap("a reserve is empty"))?;
         let reserves = match direction {
-            Direction::ZeroForOne => Reserves {
-                input: reserve_0,
-                output: reserve_1,
-            },
-            Direction::OneForZero => Reserves {
-                input: reserve_1,
-                output: reserve_0,
-            },
+            Direction::ZeroForOne => Reserves { input: reserve_0, output: reserve_1 },
+            Direction::OneForZero => Reserves { input: reserve_1, output: reserve_0 },
         };
-        Ok((direction, reserves, prices))
+        Ok(Market { direction, creator_fee: pool.creator_fee_side(direction)?, reserves, prices })
     }
 
     fn rates(&self) -> Rates {
@@ -239,18 +227,12 @@ impl PoolState {
     }
 
     /// Adds what the trade owes to the counters.
-    fn count_fees(&mut self, direction: Direction, trade: &Trade) -> Result<(), Fault> {
-        let on_input = self.creator_fee_side(direction)? == CreatorFee::OnInput;
-        let creator_in_0 = on_input == (direction == Direction::ZeroForOne);
-        let (protocol, fund) = match direction {
-            Direction::ZeroForOne => (
-                &mut self.protocol_fees_token_0,
-                &mut self.fund_fees_token_0,
-            ),
-            Direction::OneForZero => (
-                &mut self.protocol_fees_token_1,
-                &mut self.fund_fees_token_1,
-            ),
+    fn count_fees(&mut self, market: &Market, trade: &Trade) -> Result<(), Fault> {
+        let on_input = market.creator_fee == CreatorFee::OnInput;
+        let creator_in_0 = on_input == (market.direction == Direction::ZeroForOne);
+        let (protocol, fund) = match market.direction {
+            Direction::ZeroForOne => (&mut self.protocol_fees_token_0, &mut self.fund_fees_token_0),
+            Direction::OneForZero => (&mut self.protocol_fees_token_1, &mut self.fund_fees_token_1),
         };
         add(protocol, trade.protocol_fee)?;
         add(fund, trade.fund_fee)?;
@@ -263,84 +245,49 @@ impl PoolState {
 }
 
 /// Prices the order against the pool and holds it to the caller's limit.
-fn settle(
-    accounts: &Accounts,
-    order: Order,
-    epoch: u64,
-) -> Result<(Direction, Reserves, (u128, u128), Settlement), Fault> {
+fn settle(accounts: &Accounts, order: Order, epoch: u64) -> Result<(Market, Settlement), Fault> {
     let rates = accounts.rates();
     match order {
-        Order::BaseInput {
-            amount_in,
-            minimum_out,
-        } => {
+        Order::BaseInput { amount_in, minimum_out } => {
             let input_transfer_fee = token::fee_on(&accounts.input_mint, epoch, amount_in)?;
             let arrives = amount_in.saturating_sub(input_transfer_fee);
             require(arrives > 0, REQUIRE_GT)?;
-            let (direction, reserves, prices) = accounts.reserves()?;
-            let side = accounts.pool.creator_fee_side(direction)?;
-            let trade = curve::exact_input(arrives, reserves, rates, side).map_err(no_trade)?;
+            let market = accounts.market()?;
+            let trade = curve::exact_input(arrives, market.reserves, rates, market.creator_fee).map_err(no_trade)?;
             let released = narrow(trade.output)?;
             let output_transfer_fee = token::fee_on(&accounts.output_mint, epoch, released)?;
-            let received = released
-                .checked_sub(output_transfer_fee)
-                .ok_or(Fault::Trap("transfer fee above the amount"))?;
+            let received =
+                released.checked_sub(output_transfer_fee).ok_or(Fault::Trap("transfer fee above the amount"))?;
             require(received > 0, REQUIRE_GT)?;
             require(received >= minimum_out, EXCEEDED_SLIPPAGE)?;
-            let settled = Settlement {
-                trade,
-                sent: amount_in,
-                input_transfer_fee,
-                released,
-                output_transfer_fee,
-            };
-            Ok((direction, reserves, prices, settled))
+            let settled = Settlement { trade, sent: amount_in, input_transfer_fee, released, output_transfer_fee };
+            Ok((market, settled))
         }
-        Order::BaseOutput {
-            maximum_in,
-            amount_out,
-        } => {
+        Order::BaseOutput { maximum_in, amount_out } => {
             let overflow = || Fault::Trap("amount with transfer fee overflows");
-            let output_transfer_fee =
-                token::fee_to_leave(&accounts.output_mint, epoch, amount_out)?;
-            let released = amount_out
-                .checked_add(output_transfer_fee)
-                .ok_or_else(overflow)?;
-            let (direction, reserves, prices) = accounts.reserves()?;
-            let side = accounts.pool.creator_fee_side(direction)?;
-            let trade = curve::exact_output(released, reserves, rates, side).map_err(no_trade)?;
+            let output_transfer_fee = token::fee_to_leave(&accounts.output_mint, epoch, amount_out)?;
+            let released = amount_out.checked_add(output_transfer_fee).ok_or_else(overflow)?;
+            let market = accounts.market()?;
+            let trade = curve::exact_output(released, market.reserves, rates, market.creator_fee).map_err(no_trade)?;
             let needed = narrow(trade.input)?;
             require(needed > 0, REQUIRE_GT)?;
             let input_transfer_fee = token::fee_to_leave(&accounts.input_mint, epoch, needed)?;
-            let sent = needed
-                .checked_add(input_transfer_fee)
-                .ok_or_else(overflow)?;
+            let sent = needed.checked_add(input_transfer_fee).ok_or_else(overflow)?;
             require(maximum_in >= sent, EXCEEDED_SLIPPAGE)?;
-            let settled = Settlement {
-                trade,
-                sent,
-                input_transfer_fee,
-                released,
-                output_transfer_fee,
-            };
-            Ok((direction, reserves, prices, settled))
+            let settled = Settlement { trade, sent, input_transfer_fee, released, output_transfer_fee };
+            Ok((market, settled))
         }
     }
 }
 
-fn event(
-    accounts: &Accounts,
-    order: Order,
-    reserves: Reserves,
-    settled: &Settlement,
-) -> Result<Vec<u8>, Fault> {
+fn event(accounts: &Accounts, order: Order, market: &Market, settled: &Settlement) -> Result<Vec<u8>, Fault> {
     let trade = &settled.trade;
-    let on_input = trade.output == trade.curve_output;
+    let on_input = market.creator_fee == CreatorFee::OnInput;
     let key = |key: &Pubkey| key.to_bytes();
     let mut bytes = SWAP_EVENT.to_vec();
     bytes.extend(key(&accounts.pool_account.key));
-    bytes.extend(reserves.input.to_le_bytes());
-    bytes.extend(reserves.output.to_le_bytes());
+    bytes.extend(market.reserves.input.to_le_bytes());
+    bytes.extend(market.reserves.output.to_le_bytes());
     bytes.extend(narrow(trade.input)?.to_le_bytes());
     bytes.extend(settled.released.to_le_bytes());
     bytes.extend(settled.input_transfer_fee.to_le_bytes());
@@ -355,17 +302,12 @@ fn event(
 }
 
 fn net_of(vault: u64, owed: [u64; 3]) -> Result<u64, Fault> {
-    let owed = owed
-        .into_iter()
-        .try_fold(0_u64, u64::checked_add)
-        .ok_or(MATH_OVERFLOW)?;
+    let owed = owed.into_iter().try_fold(0_u64, u64::checked_add).ok_or(MATH_OVERFLOW)?;
     Ok(vault.checked_sub(owed).ok_or(INSUFFICIENT_VAULT)?)
 }
 
 fn add(counter: &mut u64, fee: u128) -> Result<(), Fault> {
-    *counter = counter
-        .checked_add(narrow(fee)?)
-        .ok_or(MATH_OVERFLOW)?;
+    *counter = counter.checked_add(narrow(fee)?).ok_or(MATH_OVERFLOW)?;
     Ok(())
 }
 

@@ -43,21 +43,17 @@ impl TransferFee {
 
     /// What is withheld from a transfer of `gross`.
     pub fn on(&self, gross: u64) -> Option<u64> {
-        let raw = u128::from(gross)
-            .checked_mul(self.basis_points.into())?
-            .div_ceil(MAX_BASIS_POINTS.into());
+        let raw = u128::from(gross).checked_mul(self.basis_points.into())?.div_ceil(MAX_BASIS_POINTS.into());
         Some(u64::try_from(raw).ok()?.min(self.maximum))
     }
 
     /// What is withheld from the transfer that leaves `net`.
-    fn to_leave(&self, net: u64) -> Option<u64> {
+    fn for_net(&self, net: u64) -> Option<u64> {
         let gross = if self.basis_points == 0 {
             net
         } else {
             let kept = MAX_BASIS_POINTS.checked_sub(self.basis_points)?;
-            let raw = u128::from(net)
-                .checked_mul(MAX_BASIS_POINTS.into())?
-                .div_ceil(kept.into());
+            let raw = u128::from(net).checked_mul(MAX_BASIS_POINTS.into())?.div_ceil(kept.into());
             if raw.checked_sub(net.into())? >= u128::from(self.maximum) {
                 net.checked_add(self.maximum)?
             } else {
@@ -70,9 +66,7 @@ impl TransferFee {
 
 /// The transfer fee on an amount that is sent.
 pub(super) fn fee_on(mint: &Account, epoch: u64, gross: u64) -> Result<u64, Fault> {
-    TransferFee::of(mint, epoch).map_or(Ok(0), |fee| {
-        fee.on(gross).ok_or(Fault::Trap("transfer fee overflows"))
-    })
+    TransferFee::of(mint, epoch).map_or(Ok(0), |fee| fee.on(gross).ok_or(Fault::Trap("transfer fee overflows")))
 }
 
 /// The transfer fee on top of an amount that must arrive.
@@ -90,9 +84,7 @@ pub(super) fn fee_to_leave(mint: &Account, epoch: u64, net: u64) -> Result<u64, 
         return Ok(fee.maximum);
     }
     let overflow = Fault::Trap("inverse transfer fee overflows");
-    let Some((on_top, again)) = fee
-        .to_leave(net)
-        .and_then(|on_top| Some((on_top, fee.on(net.checked_add(on_top)?)?)))
+    let Some((on_top, again)) = fee.for_net(net).and_then(|on_top| Some((on_top, fee.on(net.checked_add(on_top)?)?)))
     else {
         return Err(overflow);
     };
@@ -104,14 +96,12 @@ pub(super) fn fee_to_leave(mint: &Account, epoch: u64, net: u64) -> Result<u64, 
 
 /// Whether a pool may be created for this mint.
 pub(super) fn is_supported(mint: &Account) -> bool {
-    mint.owner == ids::TOKEN
-        || extensions(&mint.data).all(|(kind, _)| ALLOWED_EXTENSIONS.contains(&kind))
+    mint.owner == ids::TOKEN || extensions(&mint.data).all(|(kind, _)| ALLOWED_EXTENSIONS.contains(&kind))
 }
 
 /// Bytes of a pool's vault: a mint with a transfer fee wants room for what is withheld.
 pub(super) fn vault_size(mint: &Account) -> usize {
-    let with_fee = mint.owner == ids::TOKEN_2022
-        && extensions(&mint.data).any(|(kind, _)| kind == TRANSFER_FEE_CONFIG);
+    let with_fee = mint.owner == ids::TOKEN_2022 && extensions(&mint.data).any(|(kind, _)| kind == TRANSFER_FEE_CONFIG);
     if with_fee { 178 } else { 165 }
 }
 
@@ -147,11 +137,7 @@ pub(super) fn call(
     data: Vec<u8>,
     signer: &[&[&[u8]]],
 ) -> Result<(), Fault> {
-    let instruction = Instruction {
-        program_id,
-        accounts,
-        data,
-    };
+    let instruction = Instruction { program_id, accounts, data };
     Ok(context.native_invoke_signed(instruction, signer)?)
 }
 

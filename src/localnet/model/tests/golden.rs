@@ -12,13 +12,11 @@ use solana_sdk::{
 use super::bench::Bench;
 use crate::localnet::{ids, seed::Seeded};
 
-const CASES: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/fixtures/cpmm/cases.json"
-));
+const CASES: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cpmm/cases.json"));
 
+/// The fixture, as `tests/fixtures/cpmm/README.md` describes it.
 #[derive(Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     program_id: String,
     account_lists: BTreeMap<String, Vec<String>>,
     snapshots: BTreeMap<String, Snapshot>,
@@ -80,8 +78,17 @@ struct Refusal {
 type Moved = [u64; 4];
 
 impl Facts {
-    fn load() -> Self {
+    pub fn load() -> Self {
         serde_json::from_str(CASES).expect("the fixture is valid")
+    }
+
+    /// An accepted swap of ordinary size between two SPL tokens: accounts, instruction, and the clock.
+    pub fn a_plain_swap(&self) -> (Vec<Seeded>, Instruction, (u64, u64, i64)) {
+        let case = self.cases.iter().find(|case| case.id == "cpmm-shared-0002").expect("the case is there");
+        let accounts = case.before.values().map(|id| self.account(id)).collect();
+        let Clock { slot, epoch, unix_timestamp } = case.clock;
+        let instruction = self.instruction(&case.instruction);
+        (accounts, instruction, (slot, epoch, unix_timestamp))
     }
 
     fn account(&self, id: &str) -> Seeded {
@@ -103,11 +110,7 @@ impl Facts {
                 let mut words = line.split(' ').skip(1);
                 let key = Pubkey::from_str(words.next().unwrap()).unwrap();
                 let flags: Vec<_> = words.collect();
-                AccountMeta {
-                    pubkey: key,
-                    is_signer: flags.contains(&"s"),
-                    is_writable: flags.contains(&"w"),
-                }
+                AccountMeta { pubkey: key, is_signer: flags.contains(&"s"), is_writable: flags.contains(&"w") }
             })
             .collect();
         Instruction {
@@ -123,11 +126,7 @@ fn play(bench: &mut Bench, facts: &Facts, case: &Case) -> Result<(Moved, Vec<Vec
     for id in case.before.values() {
         bench.put(&facts.account(id));
     }
-    let Clock {
-        slot,
-        epoch,
-        unix_timestamp,
-    } = case.clock;
+    let Clock { slot, epoch, unix_timestamp } = case.clock;
     bench.set_clock(slot, epoch, unix_timestamp);
     let instruction = facts.instruction(&case.instruction);
     let place = |n: usize| instruction.accounts[n].pubkey;
@@ -139,23 +138,13 @@ fn play(bench: &mut Bench, facts: &Facts, case: &Case) -> Result<(Moved, Vec<Vec
         return Err(format!("{error} by {program}"));
     }
     let after = places.map(|place| bench.tokens(&place));
-    let moved = [
-        before[0] - after[0],
-        after[1] - before[1],
-        after[2] - before[2],
-        before[3] - after[3],
-    ];
+    let moved = [before[0] - after[0], after[1] - before[1], after[2] - before[2], before[3] - after[3]];
     Ok((moved, outcome.events()))
 }
 
 fn expected(case: &Case) -> Result<Moved, String> {
     let result = &case.result;
-    if let Some(Refusal {
-        kind,
-        code,
-        failed_program,
-    }) = &result.error
-    {
+    if let Some(Refusal { kind, code, failed_program }) = &result.error {
         let error = code.map_or(kind.clone(), |code| format!("Custom({code})"));
         return Err(format!("{error} by {failed_program}"));
     }
@@ -225,10 +214,7 @@ fn an_exact_output_worth_less_than_a_unit_costs_a_unit() {
     let moved: Vec<_> = cases
         .iter()
         .map(|case| {
-            assert_eq!(
-                expected(case),
-                Err(format!("Custom(2505) by {}", ids::CPMM_MAINNET))
-            );
+            assert_eq!(expected(case), Err(format!("Custom(2505) by {}", ids::CPMM_MAINNET)));
             let (moved, _) = play(&mut bench, &facts, case).expect("accepted");
             (case.id.as_str(), moved)
         })

@@ -2,7 +2,10 @@
 //! `SWAPD_CPMM_SO`. A mainnet binary insists on its mainnet id, so that is where these tests put it.
 
 mod bench;
+mod creator;
 mod golden;
+mod initialize;
+mod refusals;
 
 use std::path::PathBuf;
 
