@@ -1,0 +1,4 @@
+//! The integration tests: one binary.
+
+mod postgres_server;
+mod store_contract;
