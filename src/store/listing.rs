@@ -45,6 +45,6 @@ where
         }
         query.push(" order by id desc limit ").push_bind(limit).push(format!(") as arm_{n}"));
     }
-    query.push(") as arms order by id desc limit ").push_bind(limit).push(") order by id desc");
+    query.push(") as arms order by id desc limit ").push_bind(limit).push(") order by orders.id desc");
     query
 }

@@ -13,6 +13,7 @@
 
 mod listing;
 mod plan;
+mod postgres;
 mod rows;
 mod sqlite;
 mod tables;
@@ -30,6 +31,7 @@ use time::OffsetDateTime;
 
 use crate::domain::{Attempt, BaseUnits, ErrorCode, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent};
 
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 /// What can go wrong with a store.
@@ -105,6 +107,7 @@ fn timed_out() -> StoreError {
 pub async fn open(url: &str) -> Result<SharedStore, StoreError> {
     match url.split_once(':') {
         Some(("sqlite", _)) => Ok(Arc::new(SqliteStore::open(url).await?)),
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(PostgresStore::open(url).await?)),
         // The URL may hold a password: it is not repeated.
         _ => Err(StoreError::Open("the URL must start with `sqlite:` or `postgres://`".into())),
     }
