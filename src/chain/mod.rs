@@ -1,8 +1,19 @@
 //! The chain: everything that crosses an RPC connection, and what is built for it.
 //!
-//! `rpc` asks, `tip` remembers the newest blockhash, `wallet` signs, `transaction` builds, `sender` sends the same
-//! bytes until they are decided, `confirmer` decides. Knows nothing of orders or venues.
+//! `rpc` asks, `tip` remembers the newest blockhash, `fees` what others pay, `wallet` signs, `transaction` builds,
+//! `confirmer` sends the same bytes until it can prove what became of them, `push` hints it when to look.
+//! Knows nothing of orders or venues.
 
+pub mod confirmer;
+pub mod failure;
+pub mod fees;
+pub mod push;
 pub mod rpc;
+pub mod tip;
+pub mod transaction;
+pub mod wallet;
 
-pub use rpc::{AccountSnapshot, ChainError, LandedTransaction, Rpc, SendAnswer, SignatureState};
+pub use confirmer::{Confirmer, Report, Watch};
+pub use rpc::{AccountSnapshot, Blockhash, ChainError, LandedTransaction, Rpc, SendAnswer, SignatureState};
+pub use tip::Tip;
+pub use wallet::{Wallet, WalletError};

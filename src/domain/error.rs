@@ -90,6 +90,11 @@ impl ErrorCode {
         }
     }
 
+    /// Whether something outside is down: a reason to wait, not a try that failed.
+    pub const fn is_outage(self) -> bool {
+        matches!(self, Self::RpcUnavailable | Self::StoreUnavailable)
+    }
+
     /// The HTTP status of an answer that carries this code.
     pub const fn http_status(self) -> u16 {
         match self {

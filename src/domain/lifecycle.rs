@@ -17,7 +17,8 @@ use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use time::OffsetDateTime;
 
 use super::{
-    BaseUnits, BlockHeight, ErrorCode, Failure, Lamports, OrderId, Quote, Route, Slot, VenueId, order::as_string,
+    BaseUnits, BlockHeight, ErrorCode, Failure, Lamports, OrderId, Quote, Route, Slot, VenueId,
+    order::{as_optional_string, as_string},
 };
 
 /// One signed try: everything that bounds it, and the bytes that are sent and sent again.
@@ -113,9 +114,9 @@ pub enum OrderEvent {
         route: Route,
         /// The bound every attempt will carry.
         limit: BaseUnits,
-        /// The wallet that will pay.
-        #[serde(with = "as_string")]
-        wallet: Pubkey,
+        /// The wallet that will pay; none when a mock fills.
+        #[serde(with = "as_optional_string")]
+        wallet: Option<Pubkey>,
     },
     /// The route no longer held when the transaction was built; ask the venues again.
     Requoted {

@@ -37,6 +37,37 @@ pub mod as_string {
     }
 }
 
+/// The same for a value that may be missing.
+pub mod as_optional_string {
+    use std::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    /// Writes the text form or null.
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads the text form or null.
+    ///
+    /// # Errors
+    /// When the text does not parse.
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr,
+        T::Err: Display,
+        D: Deserializer<'de>,
+    {
+        Option::<String>::deserialize(deserializer)?.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+    }
+}
+
 /// An order's identity: a version 7 UUID, so ids sort by creation time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -244,9 +275,10 @@ impl Order {
         match event {
             OrderEvent::Routed { limit, wallet, .. } => {
                 self.limit.get_or_insert(*limit);
-                self.wallet.get_or_insert(*wallet);
+                self.wallet = self.wallet.or(*wallet);
             }
             OrderEvent::Signed { attempt } => self.signatures = attempt.n,
+            OrderEvent::Retrying { failure, .. } if failure.code.is_outage() => {}
             OrderEvent::Retrying { .. } | OrderEvent::Requoted { .. } => {
                 self.retries = self.retries.saturating_add(1);
             }

@@ -1,6 +1,7 @@
 //! Memory queue: the queue inside one process, and the executable specification of every other.
 //!
-//! Owns its jobs in two lists, waiting and claimed. Never outlives the process: the store's sweeper brings back what
+//! Owns its jobs in two lists, waiting and claimed; what may happen to them is pure (`Jobs`), only waiting for it has a
+//! clock. Never outlives the process: the store's sweeper brings back what
 //! a crash forgets.
 
 use std::{
@@ -32,6 +33,7 @@ struct Jobs {
     waiting: VecDeque<OrderId>,
     /// The ids in `waiting`, for finding doubles.
     waiting_ids: HashSet<OrderId>,
+    /// Claims by their handle.
     claimed: HashMap<String, Held>,
     claims_made: u64,
 }
@@ -59,9 +61,17 @@ impl Jobs {
         (self.waiting.len() + self.claimed.len()) as u64
     }
 
-    /// The claim whose lease ends first.
-    fn first_to_end(&self) -> Option<(&String, &Held)> {
-        self.claimed.iter().min_by_key(|(_, held)| held.until)
+    /// How many of `ids` were added; `None` when that would pass the bound and none was.
+    fn push(&mut self, ids: &[OrderId], max_depth: u64) -> Option<usize> {
+        let mut seen = HashSet::new();
+        let missing: Vec<OrderId> =
+            ids.iter().filter(|id| !self.waiting_ids.contains(id) && seen.insert(**id)).copied().collect();
+        if !missing.is_empty() && self.depth() + missing.len() as u64 > max_depth {
+            return None;
+        }
+        self.waiting_ids.extend(&missing);
+        self.waiting.extend(&missing);
+        Some(missing.len())
     }
 
     fn take(&mut self, now: Instant, lease: Duration) -> Option<Claim> {
@@ -79,23 +89,29 @@ impl Jobs {
         self.claimed.insert(handle.clone(), Held { order_id, until: now + lease });
         Some(Claim { order_id, handle })
     }
+
+    /// The claim whose lease ends first.
+    fn first_to_end(&self) -> Option<(&String, &Held)> {
+        self.claimed.iter().min_by_key(|(_, held)| held.until)
+    }
+
+    fn renew(&mut self, claims: &[Claim], until: Instant) {
+        for claim in claims {
+            if let Some(held) = self.claimed.get_mut(&claim.handle) {
+                held.until = until;
+            }
+        }
+    }
+
+    fn ack(&mut self, claim: &Claim) {
+        self.claimed.remove(&claim.handle);
+    }
 }
 
 #[async_trait]
 impl JobQueue for MemoryQueue {
     async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError> {
-        let added = {
-            let mut jobs = self.jobs();
-            let mut seen = HashSet::new();
-            let missing: Vec<OrderId> =
-                ids.iter().filter(|id| !jobs.waiting_ids.contains(id) && seen.insert(**id)).copied().collect();
-            if !missing.is_empty() && jobs.depth() + missing.len() as u64 > self.max_depth {
-                return Err(QueueError::Full);
-            }
-            jobs.waiting_ids.extend(&missing);
-            jobs.waiting.extend(&missing);
-            missing.len()
-        };
+        let added = self.jobs().push(ids, self.max_depth).ok_or(QueueError::Full)?;
         for _ in 0..added {
             self.pushed.notify_one();
         }
@@ -125,18 +141,12 @@ impl JobQueue for MemoryQueue {
     }
 
     async fn renew(&self, claims: &[Claim]) -> Result<(), QueueError> {
-        let until = Instant::now() + self.lease;
-        let mut jobs = self.jobs();
-        for claim in claims {
-            if let Some(held) = jobs.claimed.get_mut(&claim.handle) {
-                held.until = until;
-            }
-        }
+        self.jobs().renew(claims, Instant::now() + self.lease);
         Ok(())
     }
 
     async fn ack(&self, claim: &Claim) -> Result<(), QueueError> {
-        self.jobs().claimed.remove(&claim.handle);
+        self.jobs().ack(claim);
         Ok(())
     }
 
@@ -151,81 +161,55 @@ impl JobQueue for MemoryQueue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use tokio::time::{advance, timeout};
-
     use super::*;
 
     const LEASE: Duration = Duration::from_secs(2);
+    const MOMENT: Duration = Duration::from_nanos(1);
 
-    #[tokio::test(start_paused = true)]
-    async fn a_claim_holds_until_its_lease_ends_and_not_a_moment_longer() {
-        let queue = MemoryQueue::new(LEASE, 10);
-        let order = OrderId::new();
-        queue.push(&[order]).await.unwrap();
-        let first = queue.claim().await.unwrap();
-        let claimed_at = Instant::now();
-        let second = queue.claim().await.unwrap();
-        assert_eq!(claimed_at.elapsed(), LEASE);
-        assert_eq!(second.order_id, order);
+    fn jobs(n: usize) -> (Jobs, Vec<OrderId>, Instant) {
+        let ids: Vec<OrderId> = (0..n).map(|_| OrderId::new()).collect();
+        let mut jobs = Jobs::default();
+        assert_eq!(jobs.push(&ids, 10), Some(n));
+        (jobs, ids, Instant::now())
+    }
+
+    #[test]
+    fn a_claim_holds_until_its_lease_ends_and_not_a_moment_longer() {
+        let (mut jobs, ids, now) = jobs(1);
+        let first = jobs.take(now, LEASE).unwrap();
+        assert_eq!(jobs.take(now + LEASE - MOMENT, LEASE), None);
+        let second = jobs.take(now + LEASE, LEASE).unwrap();
+        assert_eq!(second.order_id, ids[0]);
         assert_ne!(second.handle, first.handle);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn renewing_moves_the_end_of_the_lease() {
-        let queue = MemoryQueue::new(LEASE, 10);
-        queue.push(&[OrderId::new()]).await.unwrap();
-        let claim = queue.claim().await.unwrap();
-        for _ in 0..10 {
-            advance(LEASE / 3).await;
-            queue.renew(std::slice::from_ref(&claim)).await.unwrap();
+    #[test]
+    fn renewing_moves_the_end_of_the_lease_even_after_it_passed() {
+        let (mut jobs, _, mut now) = jobs(1);
+        let claim = jobs.take(now, LEASE).unwrap();
+        for late in [Duration::ZERO, LEASE * 5] {
+            now += LEASE - MOMENT + late;
+            jobs.renew(std::slice::from_ref(&claim), now + LEASE);
+            assert_eq!(jobs.take(now + LEASE - MOMENT, LEASE), None);
         }
-        let renewed_at = Instant::now();
-        queue.claim().await.unwrap();
-        assert_eq!(renewed_at.elapsed(), LEASE);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_ended_first_is_reclaimed_first_and_before_anything_that_waits() {
-        let queue = MemoryQueue::new(LEASE, 10);
-        let ids = [OrderId::new(), OrderId::new(), OrderId::new()];
-        queue.push(&ids).await.unwrap();
-        let first = queue.claim().await.unwrap();
-        queue.claim().await.unwrap();
-        advance(LEASE / 2).await;
-        queue.renew(&[first]).await.unwrap();
-        advance(LEASE).await;
-        let mut order = Vec::new();
-        for _ in 0..3 {
-            order.push(queue.claim().await.unwrap().order_id);
-        }
+    #[test]
+    fn what_ended_first_is_reclaimed_first_and_before_anything_that_waits() {
+        let (mut jobs, ids, now) = jobs(3);
+        let first = jobs.take(now, LEASE).unwrap();
+        jobs.take(now, LEASE).unwrap();
+        jobs.renew(&[first], now + LEASE + MOMENT);
+        let order: Vec<OrderId> = (0..3).map(|_| jobs.take(now + LEASE + MOMENT, LEASE).unwrap().order_id).collect();
         assert_eq!(order, [ids[1], ids[0], ids[2]]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn somebody_who_already_waits_sees_a_later_claims_lease_end() {
-        let queue = Arc::new(MemoryQueue::new(LEASE, 10));
-        let waiters = [0, 1].map(|_| {
-            let queue = queue.clone();
-            tokio::spawn(async move { queue.claim().await.unwrap() })
-        });
-        tokio::task::yield_now().await;
-        let order = OrderId::new();
-        queue.push(&[order]).await.unwrap();
-        let pushed_at = Instant::now();
-        for waiter in waiters {
-            assert_eq!(waiter.await.unwrap().order_id, order);
-        }
-        assert_eq!(pushed_at.elapsed(), LEASE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_acknowledged_job_never_comes_back() {
-        let queue = MemoryQueue::new(LEASE, 10);
-        queue.push(&[OrderId::new()]).await.unwrap();
-        let claim = queue.claim().await.unwrap();
-        queue.ack(&claim).await.unwrap();
-        timeout(LEASE * 100, queue.claim()).await.unwrap_err();
+    #[test]
+    fn an_acknowledged_job_never_comes_back() {
+        let (mut jobs, _, now) = jobs(1);
+        let claim = jobs.take(now, LEASE).unwrap();
+        jobs.ack(&claim);
+        assert_eq!(jobs.take(now + LEASE * 100, LEASE), None);
+        assert_eq!(jobs.depth(), 0);
     }
 }

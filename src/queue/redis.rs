@@ -65,6 +65,7 @@ struct Reading {
 
 struct Read {
     began: Instant,
+    looks_for_late: bool,
     answer: BoxFuture<'static, Result<Option<Entry>, LinkError>>,
 }
 
@@ -96,9 +97,9 @@ impl RedisQueue {
     }
 
     /// Begins a read: a job that is there at once, else whatever is pushed within a short while.
-    fn read(&self, look_for_late: bool) -> Read {
+    fn read(&self, looks_for_late: bool) -> Read {
         let (link, keys) = (self.reads.clone(), self.keys.clone());
-        let lease = if look_for_late { millis(self.lease) } else { 0 };
+        let lease = if looks_for_late { millis(self.lease) } else { 0 };
         let block = millis((self.lease / 4).clamp(Duration::from_millis(1), LONGEST_BLOCK));
         let answer = async move {
             let mut now = script(CLAIM, &[&keys.stream]);
@@ -116,19 +117,21 @@ impl RedisQueue {
                 Err(error) => Err(error),
             }
         };
-        Read { began: Instant::now(), answer: Box::pin(answer) }
+        Read { began: Instant::now(), looks_for_late, answer: Box::pin(answer) }
     }
 
     /// The next entry, from the read that is under way or a new one. Dropping this drops no entry.
     async fn next_entry(&self, reading: &mut Reading) -> Result<Option<(Entry, Instant)>, LinkError> {
-        let look_for_late = reading.look_for_late.is_none_or(|at| at <= Instant::now());
-        let read = reading.under_way.get_or_insert_with(|| self.read(look_for_late));
+        let read = match &mut reading.under_way {
+            Some(read) => read,
+            none => none.insert(self.read(reading.look_for_late.is_none_or(|at| at <= Instant::now()))),
+        };
         let answer = read.answer.as_mut().await;
-        let began = read.began;
+        let (began, looked_for_late) = (read.began, read.looks_for_late);
         reading.under_way = None;
         let entry = answer?;
-        if look_for_late && entry.as_ref().is_none_or(|(_, _, deliveries)| *deliveries == 1) {
-            reading.look_for_late = Some(Instant::now() + (self.lease / 8).min(LONGEST_BLOCK));
+        if looked_for_late && entry.as_ref().is_none_or(|(_, _, deliveries)| *deliveries == 1) {
+            reading.look_for_late = Some(began + (self.lease / 8).min(LONGEST_BLOCK));
         }
         Ok(entry.map(|entry| (entry, began)))
     }

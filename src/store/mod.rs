@@ -2,17 +2,40 @@
 //!
 //! Owns orders, their events, their attempts, idempotency keys and reservations. Writes are grouped: one writer per
 //! store gathers what is waiting and commits it together; a call returns only after its commit. Never publishes.
+//!
+//! ```text
+//! OrderStore (sqlite | postgres): reads go to a pool, writes go to
+//!   writer   gathers what waits, commits it as one group, answers each caller
+//!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
+//!   rows     the columns of an order, an event, an attempt
+//!   tables   the statements that store many rows at once, in both dialects
+//! ```
 
-use std::sync::Arc;
+mod listing;
+mod plan;
+mod postgres;
+mod rows;
+mod sqlite;
+mod tables;
+mod writer;
+
+use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 use solana_sdk::pubkey::Pubkey;
+use sqlx::{
+    error::DatabaseError,
+    migrate::{Migration, MigrationType, Migrator},
+};
 use time::OffsetDateTime;
 
 use crate::domain::{Attempt, BaseUnits, ErrorCode, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent};
 
+pub use postgres::PostgresStore;
+pub use sqlite::SqliteStore;
+
 /// What can go wrong with a store.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Somebody else moved the order: reload it.
     #[error("the order was moved by someone else")]
@@ -20,9 +43,13 @@ pub enum StoreError {
     /// The wallet has promised the rest of its balance to other orders.
     #[error("the wallet cannot promise that much")]
     ReservationRefused(Shortfall),
-    /// The database did not answer, is locked, full or gone. Try again later.
+    /// The database did not answer, is locked, full, read-only or gone. Try again later. A write that ends so may
+    /// have been made or not: reload before it is tried again.
     #[error("the store is unavailable")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Arc<sqlx::Error>),
+    /// The database will never take this write: a value or a constraint is violated. Nothing of it is stored.
+    #[error("the database refused the write")]
+    Refused(#[source] Arc<sqlx::Error>),
     /// A row that this version cannot read.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
@@ -38,9 +65,58 @@ impl StoreError {
             Self::VersionConflict => ErrorCode::Conflict,
             Self::ReservationRefused(_) => ErrorCode::InsufficientFunds,
             Self::Unavailable(_) => ErrorCode::StoreUnavailable,
-            Self::Corrupt(_) | Self::Open(_) => ErrorCode::Internal,
+            Self::Refused(_) | Self::Corrupt(_) | Self::Open(_) => ErrorCode::Internal,
         }
     }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::TypeNotFound { .. } => Self::Corrupt(error.to_string()),
+            sqlx::Error::Database(refusal) if refuses_the_row(refusal.as_ref()) => Self::Refused(Arc::new(error)),
+            _ => Self::Unavailable(Arc::new(error)),
+        }
+    }
+}
+
+/// Whether the fault is in what was written, so that writing it again can never help.
+fn refuses_the_row(error: &dyn DatabaseError) -> bool {
+    let Some(code) = error.code() else { return false };
+    if code.len() == 5 {
+        // SQLSTATE classes: data exception, integrity constraint violation.
+        return code.starts_with("22") || code.starts_with("23");
+    }
+    // SQLite's primary result codes: SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
+    code.parse::<u32>().is_ok_and(|code| (18..=20).contains(&(code & 0xff)))
+}
+
+/// No answer in time.
+fn timed_out() -> StoreError {
+    sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into()
+}
+
+/// Opens the store that `url` names, creating and migrating it as needed: `sqlite:path`, `sqlite::memory:`,
+/// `postgres://...`.
+///
+/// # Errors
+/// `Open`, when the URL names no store, the database cannot be reached, or it cannot be migrated.
+pub async fn open(url: &str) -> Result<SharedStore, StoreError> {
+    match url.split_once(':') {
+        Some(("sqlite", _)) => Ok(Arc::new(SqliteStore::open(url).await?)),
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(PostgresStore::open(url).await?)),
+        // The URL may hold a password: it is not repeated.
+        _ => Err(StoreError::Open("the URL must start with `sqlite:` or `postgres://`".into())),
+    }
+}
+
+/// The one migration of a backend so far. They are numbered from 1 and never edited once released.
+fn migrations(first: &'static str) -> Migrator {
+    let first = Migration::new(1, "orders".into(), MigrationType::Simple, first.into(), false);
+    Migrator { migrations: vec![first].into(), ..Migrator::DEFAULT }
 }
 
 /// What a reservation lacks.
@@ -124,20 +200,24 @@ pub struct OrderFilter {
 pub struct AttemptRow {
     /// The signed try with its wire bytes.
     pub attempt: Attempt,
-    /// `landed`, `rejected`, `expired`, or `None` while it may still land.
+    /// `landed`, `rejected`, `expired`, `chain_reset`, or `None` while it may still land.
     pub outcome: Option<String>,
     /// When it was stored (before its first send).
     pub signed_at: OffsetDateTime,
 }
 
-/// The store's contract. All calls are cancel-safe: a dropped call may or may not have committed, never half.
+/// The store's contract. All calls are cancel-safe: a dropped call may or may not have committed, never half. Every
+/// call answers within about five seconds, with `Unavailable` if the database does not.
 #[async_trait]
 pub trait OrderStore: Send + Sync {
     /// Stores a new order with its `Created` event (seq 1), and the key if there is one, in one commit.
+    /// An id that is stored already is a `VersionConflict`.
     async fn create(&self, order: &Order, key: Option<&IdempotencyKey>) -> Result<Creation, StoreError>;
 
     /// Stores `event` and the order as it is after it, if the stored version is `order.version - 1`.
-    /// `Signed` also stores the attempt with its bytes; `Landed`, `Rejected` and `Expired` its outcome.
+    /// `Signed` also stores the attempt with its bytes; `Landed`, `Rejected`, `Expired` and `ChainReset` its outcome.
+    /// A reservation replaces the one the order had. What is returned is what `history` will give back: times in whole
+    /// microseconds, an attempt without its bytes.
     async fn append(
         &self,
         order: &Order,
@@ -154,7 +234,7 @@ pub trait OrderStore: Send + Sync {
     /// All attempts of the order, first to last.
     async fn attempts(&self, id: OrderId) -> Result<Vec<AttemptRow>, StoreError>;
 
-    /// Orders, newest first, at most `limit`.
+    /// Orders, newest first, at most `limit`; their attempts without wire bytes.
     async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError>;
 
     /// Events of all orders with a cursor above `cursor`, in order, at most `limit`.
@@ -163,7 +243,8 @@ pub trait OrderStore: Send + Sync {
     /// The newest event's cursor, 0 when there is none. Every event with a smaller cursor is visible to readers.
     async fn cursor(&self) -> Result<u64, StoreError>;
 
-    /// Orders with something left to do whose last event is older than `untouched_since`, oldest first, after `after`.
+    /// Orders with something left to do whose last event is older than `untouched_since`, in the order of their ids
+    /// (oldest first), after `after`.
     async fn unfinished(
         &self,
         untouched_since: OffsetDateTime,

@@ -2,6 +2,11 @@
 //!
 //! One trait, one file per venue. A venue's own dialect (token 0, coin, x) ends at its file.
 
+pub mod meteora_mock;
+pub mod raydium_cpmm;
+#[cfg(test)]
+pub(crate) mod stub;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -91,6 +96,11 @@ pub struct SwapPlan {
 pub trait Venue: Send + Sync {
     /// Its name.
     fn id(&self) -> VenueId;
+
+    /// Whether its quotes can be executed. A venue that only quotes (a mock) says no.
+    fn executes(&self) -> bool {
+        true
+    }
 
     /// The best quote over its pools, from accounts read at one slot per pool.
     async fn quote(&self, request: &QuoteRequest) -> Result<Quote, VenueError>;

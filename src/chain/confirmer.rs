@@ -1,0 +1,279 @@
+//! Confirmer: sends the same bytes again until it can prove what became of each sent attempt.
+//!
+//! Owns every attempt in flight of this process, one batched status poll for all of them, the rebroadcasts, and the
+//! proof of expiry: finalized height above the bound first, then absence with history on a node at or past that
+//! height's slot. A time-out, an RPC error or a lagging node proves nothing and is reported as such. Never signs,
+//! stores or changes anything, and never calls a time-out an expiry.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use solana_sdk::signature::Signature;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ChainError, Rpc, SendAnswer, SignatureState,
+    rpc::{FinalizedTip, SIGNATURES_PER_CALL},
+};
+use crate::domain::{Attempt, BlockHeight, ExpiryProof, Slot};
+
+/// Sends going on at the same time in one round of rebroadcasts.
+const PARALLEL_SENDS: usize = 16;
+/// Attempts that may wait to be taken up; a sender waits when it is full.
+const INBOX: usize = 1_024;
+/// Reports that may wait for an order's task: there are at most this many kinds before the last.
+const REPORTS: usize = 8;
+
+/// How often things are asked and sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Between two status polls.
+    pub poll: Duration,
+    /// Between two looks at the finalized height, which decides expiry.
+    pub height_poll: Duration,
+    /// Between two sends of the same bytes, at least.
+    pub rebroadcast: Duration,
+    /// Added to that for each attempt in flight, so that many orders stay within an endpoint's limits.
+    pub rebroadcast_per_attempt: Duration,
+    /// How long no answer at all may last before the outcome is called unknown.
+    pub unknown_after: Duration,
+}
+
+/// What is known of one attempt. After `Landed` or `Expired` nothing more comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// Nobody could say for a while; it is still being asked.
+    Unknown(String),
+    /// In a block that stays, at commitment `confirmed`, with the transaction's error if it failed.
+    Landed {
+        /// The block's slot.
+        slot: Slot,
+        /// The error's wire form, or `None` when it succeeded.
+        error: Option<Value>,
+    },
+    /// It can never land any more.
+    Expired(ExpiryProof),
+}
+
+/// One attempt's reports, in order. Dropping it ends the watch.
+pub struct Watch {
+    reports: mpsc::Receiver<Report>,
+}
+
+impl Watch {
+    /// The next report; `None` when the confirmer has stopped. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Report> {
+        self.reports.recv().await
+    }
+}
+
+/// Where attempts are handed in.
+#[derive(Clone)]
+pub struct Confirmer {
+    inbox: mpsc::Sender<InFlight>,
+}
+
+impl Confirmer {
+    /// The handle, and the task that whoever owns the tasks must run.
+    pub fn new(rpc: Arc<Rpc>, settings: Settings, hint: Arc<Notify>) -> (Self, ConfirmerTask) {
+        let (inbox, arrivals) = mpsc::channel(INBOX);
+        let task = ConfirmerTask {
+            rpc,
+            settings,
+            hint,
+            arrivals,
+            in_flight: HashMap::new(),
+            tip: None,
+            tip_read_at: None,
+            silent_since: None,
+        };
+        (Self { inbox }, task)
+    }
+
+    /// Watches an attempt from now on, sending its bytes again as long as they can land. `None` once stopped.
+    pub async fn watch(&self, attempt: Attempt, sent: bool) -> Option<Watch> {
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let in_flight = InFlight { attempt, reports: sender, sent_at: sent.then(Instant::now), told_unknown: false };
+        self.inbox.send(in_flight).await.ok()?;
+        Some(Watch { reports })
+    }
+}
+
+struct InFlight {
+    attempt: Attempt,
+    reports: mpsc::Sender<Report>,
+    /// `None` until this process has sent it.
+    sent_at: Option<Instant>,
+    told_unknown: bool,
+}
+
+/// The loop behind `Confirmer`.
+pub struct ConfirmerTask {
+    rpc: Arc<Rpc>,
+    settings: Settings,
+    hint: Arc<Notify>,
+    arrivals: mpsc::Receiver<InFlight>,
+    in_flight: HashMap<Signature, InFlight>,
+    tip: Option<FinalizedTip>,
+    tip_read_at: Option<Instant>,
+    /// Since when every status poll has failed.
+    silent_since: Option<Instant>,
+}
+
+impl ConfirmerTask {
+    /// Runs until `shutdown`. What is then in flight stays in the store and is taken up at the next start.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut next_poll = Instant::now();
+        loop {
+            let busy = !self.in_flight.is_empty();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                arrival = self.arrivals.recv() => match arrival {
+                    Some(arrival) => {
+                        self.in_flight.insert(arrival.attempt.signature, arrival);
+                        continue;
+                    }
+                    None => break,
+                },
+                () = self.hint.notified(), if busy => {}
+                () = tokio::time::sleep_until(next_poll), if busy => {}
+            }
+            self.round().await;
+            next_poll = Instant::now() + self.settings.poll;
+        }
+    }
+
+    /// One look at everything in flight.
+    async fn round(&mut self) {
+        self.in_flight.retain(|_, flight| !flight.reports.is_closed());
+        let signatures: Vec<Signature> = self.in_flight.keys().copied().collect();
+        for chunk in signatures.chunks(SIGNATURES_PER_CALL) {
+            match self.rpc.signature_states(chunk).await {
+                Ok((_, states)) => {
+                    self.silent_since = None;
+                    for (signature, state) in chunk.iter().zip(states) {
+                        self.landed(signature, state);
+                    }
+                }
+                Err(error) => self.no_answer(&error),
+            }
+        }
+        if !self.in_flight.is_empty() {
+            self.expire().await;
+            self.rebroadcast().await;
+        }
+    }
+
+    fn landed(&mut self, signature: &Signature, state: SignatureState) {
+        if let SignatureState::Landed { slot, error } = state
+            && let Some(flight) = self.in_flight.remove(signature)
+        {
+            flight.report(Report::Landed { slot, error });
+        }
+    }
+
+    fn no_answer(&mut self, error: &ChainError) {
+        let since = *self.silent_since.get_or_insert_with(Instant::now);
+        tracing::warn!(%error, in_flight = self.in_flight.len(), "no answer about signatures in flight");
+        if since.elapsed() >= self.settings.unknown_after {
+            for flight in self.in_flight.values_mut().filter(|flight| !flight.told_unknown) {
+                flight.told_unknown = true;
+                flight.report(Report::Unknown(format!("nobody can say whether it landed: {error}")));
+            }
+        }
+    }
+
+    /// Finalized height first, absence second: only in this order does absence prove anything.
+    async fn expire(&mut self) {
+        if self.tip_read_at.is_none_or(|at| at.elapsed() >= self.settings.height_poll) {
+            match self.rpc.finalized_tip().await {
+                Ok(tip) => {
+                    self.tip = Some(tip);
+                    self.tip_read_at = Some(Instant::now());
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "no finalized height");
+                    return;
+                }
+            }
+        }
+        let Some(tip) = self.tip else { return };
+        let past: Vec<Signature> = self
+            .in_flight
+            .values()
+            .filter(|flight| tip.height > flight.attempt.last_valid_block_height)
+            .map(|flight| flight.attempt.signature)
+            .collect();
+        for chunk in past.chunks(SIGNATURES_PER_CALL) {
+            let Ok((searched_at, states)) = self.rpc.signature_states(chunk).await else { return };
+            for (signature, state) in chunk.iter().zip(states) {
+                match state {
+                    SignatureState::Unknown if searched_at >= tip.slot => self.expired(signature, tip, searched_at),
+                    // A node behind the height's slot cannot prove absence; a processed one may still be confirmed.
+                    SignatureState::Unknown | SignatureState::Processed => {}
+                    landed @ SignatureState::Landed { .. } => self.landed(signature, landed),
+                }
+            }
+        }
+    }
+
+    fn expired(&mut self, signature: &Signature, tip: FinalizedTip, searched_at: Slot) {
+        if let Some(flight) = self.in_flight.remove(signature) {
+            let proof = ExpiryProof {
+                signature: *signature,
+                last_valid_block_height: flight.attempt.last_valid_block_height,
+                finalized_height: tip.height,
+                searched_at,
+            };
+            flight.report(Report::Expired(proof));
+        }
+    }
+
+    async fn rebroadcast(&mut self) {
+        let count = u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX);
+        let period = self.settings.rebroadcast.max(self.settings.rebroadcast_per_attempt.saturating_mul(count));
+        let due = |flight: &InFlight| flight.sent_at.is_none_or(|at| at.elapsed() >= period);
+        if !self.in_flight.values().any(due) {
+            return;
+        }
+        // Bytes past their bound are not sent: they can only confuse. The height is a hint here, never a proof.
+        let Ok(BlockHeight(height)) = self.rpc.confirmed_height().await else { return };
+        let now = Instant::now();
+        let mut sends = Vec::new();
+        for flight in self.in_flight.values_mut().filter(|flight| due(flight)) {
+            flight.sent_at = Some(now);
+            if height <= flight.attempt.last_valid_block_height.0 {
+                sends.push((flight.attempt.signature, flight.attempt.wire.clone(), flight.attempt.context_slot));
+            }
+        }
+        let rpc = &self.rpc;
+        let already_there = stream::iter(sends)
+            .map(|(signature, wire, slot)| async move {
+                let answer = rpc.send(&wire, slot).await;
+                tracing::debug!(%signature, ?answer, "sent again");
+                matches!(answer, Ok(SendAnswer::AlreadyProcessed))
+            })
+            .buffer_unordered(PARALLEL_SENDS)
+            .any(|already| async move { already })
+            .await;
+        if already_there {
+            self.hint.notify_one();
+        }
+    }
+}
+
+impl InFlight {
+    /// Never blocks the loop: a full channel means that the order's task has not read the last reports yet, and the
+    /// last report is repeated by the next look at the store.
+    fn report(&self, report: Report) {
+        if self.reports.try_send(report).is_err() {
+            tracing::debug!(signature = %self.attempt.signature, "nobody reads this attempt's reports any more");
+        }
+    }
+}

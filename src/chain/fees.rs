@@ -1,0 +1,106 @@
+//! Fees: the priority fee to offer for a swap, from what others recently paid for the same accounts.
+//!
+//! Owns a small cache per pool. Never exceeds the cap: the cap is in lamports per transaction, so a tight compute
+//! limit leaves room for a higher price.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use solana_sdk::pubkey::Pubkey;
+use tokio::{sync::Mutex, time::Instant};
+
+use super::Rpc;
+use crate::domain::Lamports;
+
+const MAX_AGE: Duration = Duration::from_secs(10);
+/// Which of the recent fees is offered: high enough to be served, low enough not to lead.
+const PERCENTILE: usize = 75;
+const MICRO_LAMPORTS: u128 = 1_000_000;
+
+/// What a transaction offers beside the base fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriorityFee {
+    /// Micro-lamports per compute unit.
+    pub price: u64,
+    /// What that makes for the compute limit asked for, rounded up as the runtime does.
+    pub lamports: Lamports,
+}
+
+/// The shared cache.
+pub struct Fees {
+    rpc: Arc<Rpc>,
+    floor: u64,
+    cap: Lamports,
+    recent: Mutex<HashMap<Pubkey, (Instant, u64)>>,
+}
+
+impl Fees {
+    /// Offers at least `floor` micro-lamports per unit and at most `cap` lamports per transaction.
+    pub fn new(rpc: Arc<Rpc>, floor: u64, cap: Lamports) -> Self {
+        Self { rpc, floor, cap, recent: Mutex::new(HashMap::new()) }
+    }
+
+    /// The most a transaction will offer.
+    pub const fn cap(&self) -> Lamports {
+        self.cap
+    }
+
+    /// The offer for a transaction that writes `contended` and asks for `units`. Without an answer the floor is
+    /// offered: an unknown fee level is no reason to stop.
+    pub async fn offer(&self, pool: Pubkey, contended: &[Pubkey], units: u32) -> PriorityFee {
+        let mut recent = self.recent.lock().await;
+        let price = match recent.get(&pool) {
+            Some((read_at, price)) if read_at.elapsed() <= MAX_AGE => *price,
+            _ => {
+                let price = match self.rpc.recent_fees(contended).await {
+                    Ok(fees) => percentile(fees),
+                    Err(error) => {
+                        tracing::debug!(%error, "no recent fees, offering the floor");
+                        0
+                    }
+                };
+                recent.insert(pool, (Instant::now(), price));
+                price
+            }
+        };
+        bounded(price.max(self.floor), units, self.cap)
+    }
+}
+
+fn percentile(mut fees: Vec<u64>) -> u64 {
+    if fees.is_empty() {
+        return 0;
+    }
+    fees.sort_unstable();
+    fees[(fees.len() - 1) * PERCENTILE / 100]
+}
+
+fn bounded(price: u64, units: u32, cap: Lamports) -> PriorityFee {
+    let most =
+        if units == 0 { u128::from(u64::MAX) } else { u128::from(cap.get()) * MICRO_LAMPORTS / u128::from(units) };
+    let price = u128::from(price).min(most);
+    let lamports = (price * u128::from(units)).div_ceil(MICRO_LAMPORTS);
+    PriorityFee {
+        price: u64::try_from(price).expect("at most the u64 it came from"),
+        lamports: Lamports::new(u64::try_from(lamports).expect("at most the cap")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn no_recent_fees_mean_zero() {
+        assert_eq!(percentile(Vec::new()), 0);
+        assert_eq!(percentile(vec![9, 1, 5, 7]), 7);
+    }
+
+    proptest! {
+        #[test]
+        fn an_offer_never_exceeds_the_cap(price in any::<u64>(), units in 0_u32..=1_400_000, cap in 0_u64..=1_000_000_000) {
+            prop_assert!(bounded(price, units, Lamports::new(cap)).lamports.get() <= cap);
+        }
+    }
+}

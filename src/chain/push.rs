@@ -1,0 +1,123 @@
+//! Push: one socket that says when to look.
+//!
+//! Owns the WebSocket connection and its signature subscriptions. What it hears is a hint and nothing else: a
+//! notification may be lost, late, doubled or wrong, so it only wakes the confirmer, which asks for the status.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use solana_commitment_config::CommitmentConfig;
+use solana_pubsub_client::nonblocking::pubsub_client::PubsubClient;
+use solana_rpc_client_api::config::RpcSignatureSubscribeConfig;
+use solana_sdk::signature::Signature;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Public sockets drop connections at about 240 subscriptions; stay well below.
+const MAX_SUBSCRIPTIONS: usize = 100;
+/// Signatures that may wait to be subscribed; more are left to the poll.
+const INBOX: usize = 256;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A signature is decided well before this.
+const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(120);
+const FIRST_REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// Where signatures are handed in.
+#[derive(Clone)]
+pub struct Push {
+    inbox: mpsc::Sender<Signature>,
+}
+
+impl Push {
+    /// The handle, and the task that whoever owns the tasks must run. `hint` is woken by every notification.
+    pub fn new(url: String, hint: Arc<Notify>) -> (Self, PushTask) {
+        let (inbox, arrivals) = mpsc::channel(INBOX);
+        (Self { inbox }, PushTask { url, hint, arrivals })
+    }
+
+    /// Asks to be woken when the signature is confirmed. Left out when too many wait: the poll sees it anyway.
+    pub fn subscribe(&self, signature: Signature) {
+        if self.inbox.try_send(signature).is_err() {
+            tracing::debug!(%signature, "not subscribed, left to the poll");
+        }
+    }
+}
+
+/// The loop behind `Push`.
+pub struct PushTask {
+    url: String,
+    hint: Arc<Notify>,
+    arrivals: mpsc::Receiver<Signature>,
+}
+
+impl PushTask {
+    /// Runs until `shutdown`, reconnecting with growing rests.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut rest = FIRST_REST;
+        while !shutdown.is_cancelled() {
+            match tokio::time::timeout(CONNECT_TIMEOUT, PubsubClient::new(&self.url)).await {
+                Ok(Ok(client)) => {
+                    rest = FIRST_REST;
+                    self.listen(&client, &shutdown).await;
+                    // What happened while the socket was down was not announced: look once.
+                    self.hint.notify_one();
+                    let _ = tokio::time::timeout(CONNECT_TIMEOUT, client.shutdown()).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "no push connection, polling goes on"),
+                Err(_) => tracing::debug!("no push connection in time, polling goes on"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(rest) => rest = (rest * 2).min(LONGEST_REST),
+            }
+        }
+    }
+
+    /// Until the connection ends.
+    async fn listen(&mut self, client: &PubsubClient, shutdown: &CancellationToken) {
+        let mut subscriptions = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                arrival = self.arrivals.recv() => match arrival {
+                    Some(signature) if subscriptions.len() < MAX_SUBSCRIPTIONS => {
+                        subscriptions.push(notification(client, signature).boxed());
+                    }
+                    Some(_) => {}
+                    None => break,
+                },
+                Some(heard) = subscriptions.next(), if !subscriptions.is_empty() => {
+                    self.hint.notify_one();
+                    if heard == Heard::ConnectionLost {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Heard {
+    Something,
+    Nothing,
+    ConnectionLost,
+}
+
+async fn notification(client: &PubsubClient, signature: Signature) -> Heard {
+    let config = RpcSignatureSubscribeConfig {
+        commitment: Some(CommitmentConfig::confirmed()),
+        enable_received_notification: None,
+    };
+    let subscribed = tokio::time::timeout(CONNECT_TIMEOUT, client.signature_subscribe(&signature, Some(config))).await;
+    let Ok(Ok((mut notifications, unsubscribe))) = subscribed else { return Heard::ConnectionLost };
+    match tokio::time::timeout(SUBSCRIPTION_LIFE, notifications.next()).await {
+        Ok(Some(_)) => Heard::Something,
+        Ok(None) => Heard::ConnectionLost,
+        Err(_) => {
+            let _ = tokio::time::timeout(CONNECT_TIMEOUT, unsubscribe()).await;
+            Heard::Nothing
+        }
+    }
+}

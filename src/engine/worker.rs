@@ -1,0 +1,196 @@
+//! Worker: claims jobs, drives their orders side by side, and keeps the leases of what it drives.
+//!
+//! A job is claimed only when a signer is free, so a busy worker leaves the rest to others. A claim is kept until its
+//! order has nothing left to do; a worker that dies stops renewing and another takes over.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::execute::{Drive, Executor, Stop};
+use crate::{
+    domain::OrderId,
+    queue::{Claim, SharedQueue},
+};
+
+/// The rest after the queue did not answer.
+const QUEUE_REST: Duration = Duration::from_millis(500);
+
+/// The orders this process drives at the moment, with the claim each is driven under.
+#[derive(Clone, Default)]
+pub struct Active(Arc<Mutex<HashMap<OrderId, Claim>>>);
+
+impl Active {
+    /// Whether this process drives the order.
+    pub fn contains(&self, id: &OrderId) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// How many orders this process drives.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether this process drives none.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// The claim the order is already driven under, if it is; else it is driven under `claim` from now on.
+    fn enter(&self, claim: &Claim) -> Result<Entry, Claim> {
+        let mut active = self.lock();
+        if let Some(other) = active.get(&claim.order_id) {
+            return Err(other.clone());
+        }
+        active.insert(claim.order_id, claim.clone());
+        Ok(Entry { active: self.clone(), id: claim.order_id })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, Claim>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leaves the set when dropped, also when the task that drives the order panics.
+struct Entry {
+    active: Active,
+    id: OrderId,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.active.lock().remove(&self.id);
+    }
+}
+
+/// One process's worker.
+pub struct Worker {
+    executor: Arc<Executor>,
+    queue: SharedQueue,
+    active: Active,
+    max_in_flight: usize,
+    renew_every: Duration,
+}
+
+impl Worker {
+    /// Drives at most `max_in_flight` orders at a time, renewing their claims every `renew_every`.
+    pub fn new(
+        executor: Arc<Executor>,
+        queue: SharedQueue,
+        active: Active,
+        max_in_flight: usize,
+        renew_every: Duration,
+    ) -> Self {
+        Self { executor, queue, active, max_in_flight, renew_every }
+    }
+
+    /// Runs until `stop.soft`, then waits for what it drives, which ends by itself or with `stop.hard`.
+    pub async fn run(self: Arc<Self>, stop: Stop) {
+        let drained = CancellationToken::new();
+        let claiming = async {
+            self.clone().claim_and_drive(&stop).await;
+            drained.cancel();
+        };
+        tokio::join!(claiming, self.renew(&drained));
+    }
+
+    async fn claim_and_drive(self: Arc<Self>, stop: &Stop) {
+        let room = Arc::new(Semaphore::new(self.max_in_flight));
+        let mut driving = JoinSet::new();
+        loop {
+            while let Some(ended) = driving.try_join_next() {
+                report(ended);
+            }
+            let job = async {
+                let slot = room.clone().acquire_owned().await.ok()?;
+                let permit = self.executor.signers().clone().acquire_owned().await.ok()?;
+                Some((slot, permit, self.queue.claim().await))
+            };
+            let (slot, permit, claim) = tokio::select! {
+                biased;
+                () = stop.soft.cancelled() => break,
+                job = job => match job {
+                    Some(job) => job,
+                    None => break,
+                },
+            };
+            let claim = match claim {
+                Ok(claim) => claim,
+                Err(error) => {
+                    tracing::warn!(%error, "no job can be claimed");
+                    tokio::select! {
+                        () = stop.soft.cancelled() => break,
+                        () = tokio::time::sleep(QUEUE_REST) => continue,
+                    }
+                }
+            };
+            match self.active.enter(&claim) {
+                Ok(entry) => {
+                    let (worker, stop) = (self.clone(), stop.clone());
+                    driving.spawn(async move {
+                        let _slot = slot;
+                        worker.drive(claim, entry, permit, &stop).await;
+                    });
+                }
+                // The same order under a second job: the first one serves it.
+                Err(other) if other.handle != claim.handle => self.ack(&claim).await,
+                Err(_) => {}
+            }
+        }
+        while let Some(ended) = driving.join_next().await {
+            report(ended);
+        }
+    }
+
+    async fn drive(&self, claim: Claim, entry: Entry, permit: tokio::sync::OwnedSemaphorePermit, stop: &Stop) {
+        match self.executor.drive(claim.order_id, permit, stop).await {
+            Ok(Drive::Done) => self.ack(&claim).await,
+            Ok(Drive::Left) => {}
+            Err(error) => {
+                tracing::warn!(order_id = %claim.order_id, %error, cause = ?std::error::Error::source(&error),
+                    "order left where it is until its lease runs out");
+            }
+        }
+        drop(entry);
+    }
+
+    async fn ack(&self, claim: &Claim) {
+        if let Err(error) = self.queue.ack(claim).await {
+            tracing::warn!(order_id = %claim.order_id, %error, "job done but not acknowledged: it will come once more");
+        }
+    }
+
+    async fn renew(&self, drained: &CancellationToken) {
+        let mut ticks = tokio::time::interval(self.renew_every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = drained.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            let claims = self.active.claims();
+            if !claims.is_empty()
+                && let Err(error) = self.queue.renew(&claims).await
+            {
+                tracing::warn!(%error, claims = claims.len(), "leases not renewed: jobs may come twice, orders do not");
+            }
+        }
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "an order's task panicked; its lease runs out and it is tried again");
+    }
+}

@@ -1,0 +1,289 @@
+//! PostgreSQL store: one database, for any number of processes.
+//!
+//! Owns the connections: one that writes, under the writer task, and a pool that reads. Writers of all processes take
+//! turns under one lock, held until the commit: so cursors are numbered in the order in which readers see them, and
+//! what `plan` was told stays true until it is stored. While the server is down every call fails soon; afterwards
+//! the pools connect again by themselves. Never decides what a write does: see `plan`.
+
+use std::{str::FromStr, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::{
+    Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+};
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use super::{
+    AttemptRow, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError, listing, migrations,
+    plan::{Change, Known, KnownOrder, Outcome, Plan, Promise, Wanted, plan},
+    rows::{self, Columns},
+    tables::POSTGRES,
+    timed_out,
+    writer::{Ledger, Writer},
+};
+use crate::domain::{Order, OrderEvent, OrderId, Status, StoredEvent};
+
+/// How long a call waits for a connection.
+const CONNECT: Duration = Duration::from_secs(2);
+/// The longest a group may take once it has a connection. With `CONNECT` it stays below a caller's patience.
+const COMMIT: Duration = Duration::from_millis(2_800);
+/// The longest a read may take, with its connection.
+const READ: Duration = Duration::from_secs(5);
+/// The server gives up a statement after this, and a transaction whose client has gone silent: so that a process
+/// that hangs or loses its network cannot keep the writers' lock.
+const SERVER_PATIENCE: &str = "2500";
+/// Connections that read, per process.
+const READERS: u32 = 8;
+/// The lock under which writers take turns. Advisory locks belong to one database.
+const WRITERS_LOCK: i64 = 0x7377_6170_6401;
+
+const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
+    token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
+    token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, signatures::bigint, \
+    retries::bigint, version, created_at, updated_at";
+const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payload::text, e.created_at, \
+    o.token_in_symbol, o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
+const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
+    wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
+    signed_at";
+const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
+
+/// Orders in one PostgreSQL database.
+pub struct PostgresStore {
+    writer: Writer,
+    write_pool: PgPool,
+    read_pool: PgPool,
+}
+
+impl PostgresStore {
+    /// Connects to the database that `url` names, and migrates it.
+    ///
+    /// # Errors
+    /// `Open`, when that cannot be done.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let failed = |error: sqlx::Error| StoreError::Open(error.to_string());
+        let options = PgConnectOptions::from_str(url).map_err(failed)?.application_name("swapd");
+        migrate(&options).await?;
+        let options = options.options([
+            ("statement_timeout", SERVER_PATIENCE),
+            ("idle_in_transaction_session_timeout", SERVER_PATIENCE),
+        ]);
+        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(CONNECT);
+        let write_pool = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        let read_pool = pool(READERS).connect_with(options).await.map_err(failed)?;
+        let writer = Writer::start(PostgresLedger { pool: write_pool.clone() });
+        Ok(Self { writer, write_pool, read_pool })
+    }
+
+    /// A read that ends in time.
+    async fn read<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        Ok(timeout(READ, work).await.map_err(|_| timed_out())??)
+    }
+}
+
+/// On a connection of its own, which may take its time: a migration of a large database does.
+async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let failed = |error: &dyn std::error::Error| StoreError::Open(error.to_string());
+    let connected = timeout(CONNECT * 5, PgConnection::connect_with(options)).await;
+    let mut connection = connected.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    let schema = migrations(include_str!("../../migrations/postgres/0001_orders.sql"));
+    schema.run(&mut connection).await.map_err(|error| failed(&error))?;
+    connection.close().await.map_err(|error| failed(&error))
+}
+
+/// What the writer task commits to.
+struct PostgresLedger {
+    pool: PgPool,
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn commit(&self, changes: &[Change]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let committed = timeout(COMMIT, commit(&mut connection, changes)).await;
+        committed.unwrap_or_else(|_| {
+            // Nobody knows what that connection is doing: it is not used again.
+            drop(connection.detach());
+            Err(timed_out())
+        })
+    }
+}
+
+async fn commit(
+    connection: &mut PgConnection,
+    changes: &[Change],
+) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+    let mut transaction = connection.begin().await?;
+    // A statement of its own: the ones after it then see everything that was committed under the lock.
+    let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(WRITERS_LOCK);
+    lock.execute(&mut *transaction).await?;
+    let known = load(&mut transaction, &Wanted::by(changes)).await?;
+    let plan = plan(changes, known);
+    store(&mut transaction, &plan).await?;
+    transaction.commit().await?;
+    Ok(plan.answers)
+}
+
+async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreError> {
+    let mut known = Known::default();
+    if wanted.orders.is_empty() {
+        return Ok(known);
+    }
+    known.cursor = sqlx::query(NEWEST).fetch_one(&mut *db).await?.count("cursor")?;
+
+    let ids: Vec<_> = wanted.orders.iter().map(|id| id.0).collect();
+    let orders = "select id::text, version, status::text, last_cursor, reserved_wallet, reserved_mint, \
+        reserved_amount::text, reserved_lamports::text from orders where id = any($1)";
+    for row in sqlx::query(orders).bind(&ids).fetch_all(&mut *db).await? {
+        let promise = match row.maybe_text("reserved_wallet")? {
+            Some(wallet) => {
+                let ended = row.named::<Status>("status")?.is_terminal();
+                let ended_at = if ended { Some(row.count("last_cursor")?) } else { None };
+                Some(promise(&row, wallet, ended_at)?)
+            }
+            None => None,
+        };
+        known.orders.insert(row.parsed("id")?, KnownOrder { version: row.count("version")?, promise });
+    }
+    if !wanted.keys.is_empty() {
+        let keys = "select key, body, order_id::text from idempotency_keys where key = any($1)";
+        for row in sqlx::query(keys).bind(&wanted.keys).fetch_all(&mut *db).await? {
+            let body = row.maybe_bytes("body")?.unwrap_or_default();
+            known.keys.insert(row.text("key")?, (body, row.parsed("order_id")?));
+        }
+    }
+    if !wanted.wallets.is_empty() {
+        let open = "select reserved_wallet, reserved_mint, sum(reserved_amount)::text as reserved_amount, \
+            sum(reserved_lamports)::text as reserved_lamports from orders \
+            where reserved_wallet = any($1) and status in ('pending', 'routing', 'building', 'submitted') \
+            and id <> all($2) group by reserved_wallet, reserved_mint";
+        for row in sqlx::query(open).bind(&wanted.wallets).bind(&ids).fetch_all(&mut *db).await? {
+            known.promises.push(promise(&row, row.text("reserved_wallet")?, None)?);
+        }
+        let ended = "select reserved_wallet, reserved_mint, reserved_amount::text, reserved_lamports::text, \
+            last_cursor from orders where reserved_wallet = any($1) \
+            and status in ('confirmed', 'failed', 'cancelled') and last_cursor > $3 and id <> all($2)";
+        let ended = sqlx::query(ended).bind(&wanted.wallets).bind(&ids).bind(signed(wanted.ended_after));
+        for row in ended.fetch_all(&mut *db).await? {
+            known.promises.push(promise(&row, row.text("reserved_wallet")?, Some(row.count("last_cursor")?))?);
+        }
+    }
+    Ok(known)
+}
+
+/// A promise, or the sum of several.
+fn promise(row: &PgRow, wallet: String, ended_at: Option<u64>) -> Result<Promise, StoreError> {
+    Ok(Promise {
+        wallet,
+        mint: row.text("reserved_mint")?,
+        amount: row.parsed("reserved_amount")?,
+        lamports: row.parsed("reserved_lamports")?,
+        ended_at,
+    })
+}
+
+async fn store(db: &mut PgConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
+    for (statement, rows) in plan.statements(&POSTGRES) {
+        sqlx::query(statement).bind(rows).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// As PostgreSQL's integers are; what is larger than any of them compares as the largest.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl OrderStore for PostgresStore {
+    async fn create(&self, order: &Order, key: Option<&IdempotencyKey>) -> Result<Creation, StoreError> {
+        self.writer.create(order, key).await
+    }
+
+    async fn append(
+        &self,
+        order: &Order,
+        event: &OrderEvent,
+        reservation: Option<&Reservation>,
+    ) -> Result<StoredEvent, StoreError> {
+        self.writer.append(order, event, reservation).await
+    }
+
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        // At most one signature is alive: the newest.
+        let sql = format!(
+            "select {ORDER}, (select wire from attempts where order_id = orders.id and n = orders.signatures) as wire \
+             from orders where id = $1"
+        );
+        let row = self.read(sqlx::query(&sql).bind(id.0).fetch_optional(&self.read_pool)).await?;
+        row.as_ref().map(rows::order_with_wire).transpose()
+    }
+
+    async fn history(&self, id: OrderId, after_seq: u64) -> Result<Vec<StoredEvent>, StoreError> {
+        let sql = format!("select {EVENT} where e.order_id = $1 and e.seq > $2 order by e.seq");
+        let query = sqlx::query(&sql).bind(id.0).bind(signed(after_seq));
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::event).collect()
+    }
+
+    async fn attempts(&self, id: OrderId) -> Result<Vec<AttemptRow>, StoreError> {
+        let sql = format!("select {ATTEMPT} from attempts where order_id = $1 order by attempts.n");
+        let query = sqlx::query(&sql).bind(id.0);
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::attempt).collect()
+    }
+
+    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
+        let mut page = listing::page(ORDER, "::uuid", filter, limit);
+        self.read(page.build().fetch_all(&self.read_pool)).await?.iter().map(rows::order).collect()
+    }
+
+    async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        let sql = format!("select {EVENT} where e.cursor > $1 order by e.cursor limit $2");
+        let query = sqlx::query(&sql).bind(signed(cursor)).bind(i64::from(limit));
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::event).collect()
+    }
+
+    async fn cursor(&self) -> Result<u64, StoreError> {
+        self.read(sqlx::query(NEWEST).fetch_one(&self.read_pool)).await?.count("cursor")
+    }
+
+    async fn unfinished(
+        &self,
+        untouched_since: OffsetDateTime,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, StoreError> {
+        let sql = "select id::text from orders where has_work and updated_at < $1 and orders.id > $2 \
+            order by orders.id limit $3";
+        let after = after.map_or(uuid::Uuid::nil(), |id| id.0);
+        let query = sqlx::query(sql).bind(untouched_since).bind(after).bind(i64::from(limit));
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
+    }
+
+    async fn open_count(&self) -> Result<u64, StoreError> {
+        let query = sqlx::query(
+            "select count(*) as open from orders where status in ('pending', 'routing', 'building', 'submitted')",
+        );
+        self.read(query.fetch_one(&self.read_pool)).await?.count("open")
+    }
+
+    async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query("select value from facts where name = $1").bind(name);
+        self.read(query.fetch_optional(&self.read_pool)).await?.map(|row| row.text("value")).transpose()
+    }
+
+    async fn set_fact(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        self.writer.set_fact(name, value).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(sqlx::query("select 1").execute(&self.read_pool)).await.map(drop)
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+        self.read_pool.close().await;
+        self.write_pool.close().await;
+    }
+}

@@ -1,0 +1,197 @@
+//! Raydium CPMM: constant-product pools, also of Token-2022 mints with transfer fees.
+//!
+//! `registry` knows the pools, `layout` decodes accounts, `snapshot` makes a quote of them, `math` is the swap itself,
+//! `program` is the IDL, `fill` reads what happened. This file asks the chain and speaks the venue's contract. Reads
+//! every pool of a pair in one call at one slot for every quote; keeps no price.
+
+use std::sync::Arc;
+
+use anchor_lang::{InstructionData as _, ToAccountMetas as _};
+use async_trait::async_trait;
+use solana_sdk::{instruction::Instruction, pubkey::Pubkey, sysvar};
+
+use self::{
+    layout::EpochSchedule,
+    program::client,
+    registry::Registry,
+    snapshot::{Accounts, Pool, Snapshot},
+};
+use super::{SwapPlan, Venue, VenueError};
+use crate::{
+    chain::{LandedTransaction, Rpc},
+    domain::{Failure, Fill, Quote, QuoteRequest, Swap, VenueId},
+};
+
+pub mod fill;
+pub mod layout;
+pub mod math;
+pub mod program;
+pub mod registry;
+pub mod snapshot;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod math_tests;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod venue_tests;
+
+pub use registry::Discovery;
+
+/// The venue.
+pub struct RaydiumCpmm {
+    rpc: Arc<Rpc>,
+    program: Pubkey,
+    registry: Registry,
+    epochs: Option<EpochSchedule>,
+}
+
+impl RaydiumCpmm {
+    /// Reads and checks the configured pools of the program at `program`. Also returns the addresses at which the
+    /// chain has nothing: those pools are left out, and worth a warning.
+    ///
+    /// # Errors
+    /// [`VenueError::Mismatch`] when a configured address holds something else than a pool of `program` whose vaults,
+    /// observation account and fee configuration are where the program puts them; [`VenueError::Chain`] when the chain
+    /// does not answer.
+    pub async fn connect(
+        rpc: Arc<Rpc>,
+        program: Pubkey,
+        pools: Vec<Pubkey>,
+        discovery: Discovery,
+    ) -> Result<(Self, Vec<Pubkey>), VenueError> {
+        let epochs = rpc.accounts(&[sysvar::epoch_schedule::ID]).await?.accounts.into_iter().next().flatten();
+        let epochs = epochs.as_ref().and_then(layout::epoch_schedule);
+        let (registry, missing) = Registry::read(Arc::clone(&rpc), program, &pools, discovery).await?;
+        Ok((Self { rpc, program, registry, epochs }, missing))
+    }
+
+    /// The best quote of pools that were read together; the reason of the most telling refusal if there is none.
+    fn best(&self, request: &QuoteRequest, pools: &[Arc<Pool>], accounts: &Accounts<'_>) -> Result<Quote, VenueError> {
+        let mut best: Option<Quote> = None;
+        let mut refusal = VenueError::NoPool;
+        for pool in pools {
+            let Some(direction) = pool.direction(&request.pair) else { continue };
+            let quote = Snapshot::read(&self.program, pool, accounts)
+                .and_then(|snapshot| snapshot.quote(direction, request.swap, self.epochs.as_ref()));
+            match quote {
+                Ok(quote) if best.as_ref().is_none_or(|best| is_better(request.swap, &quote, best)) => {
+                    best = Some(quote)
+                }
+                Ok(_) => {}
+                Err(error) if tells_more(&error) > tells_more(&refusal) => refusal = error,
+                Err(_) => {}
+            }
+        }
+        best.ok_or(refusal)
+    }
+
+    fn instruction(&self, pool: &Pool, plan: &SwapPlan) -> Result<Instruction, VenueError> {
+        let direction = pool.direction(&plan.pair).ok_or_else(|| VenueError::Mismatch {
+            account: pool.address,
+            reason: "the pool is not of this pair".to_owned(),
+        })?;
+        let (side_in, side_out) = pool.in_and_out(direction);
+        let (accounts, data) = match plan.swap {
+            Swap::ExactIn(amount_in) => (
+                client::accounts::SwapBaseInput {
+                    payer: plan.owner,
+                    authority: pool.authority,
+                    amm_config: pool.amm_config,
+                    pool_state: pool.address,
+                    input_token_account: plan.source,
+                    output_token_account: plan.destination,
+                    input_vault: side_in.vault,
+                    output_vault: side_out.vault,
+                    input_token_program: side_in.token_program,
+                    output_token_program: side_out.token_program,
+                    input_token_mint: side_in.mint,
+                    output_token_mint: side_out.mint,
+                    observation_state: pool.observation,
+                }
+                .to_account_metas(None),
+                client::args::SwapBaseInput { amount_in: amount_in.get(), minimum_amount_out: plan.limit.get() }.data(),
+            ),
+            Swap::ExactOut(amount_out) => (
+                client::accounts::SwapBaseOutput {
+                    payer: plan.owner,
+                    authority: pool.authority,
+                    amm_config: pool.amm_config,
+                    pool_state: pool.address,
+                    input_token_account: plan.source,
+                    output_token_account: plan.destination,
+                    input_vault: side_in.vault,
+                    output_vault: side_out.vault,
+                    input_token_program: side_in.token_program,
+                    output_token_program: side_out.token_program,
+                    input_token_mint: side_in.mint,
+                    output_token_mint: side_out.mint,
+                    observation_state: pool.observation,
+                }
+                .to_account_metas(None),
+                client::args::SwapBaseOutput { max_amount_in: plan.limit.get(), amount_out: amount_out.get() }.data(),
+            ),
+        };
+        Ok(Instruction { program_id: self.program, accounts, data })
+    }
+}
+
+#[async_trait]
+impl Venue for RaydiumCpmm {
+    fn id(&self) -> VenueId {
+        VenueId::RaydiumCpmm
+    }
+
+    async fn quote(&self, request: &QuoteRequest) -> Result<Quote, VenueError> {
+        let pools = self.registry.pools(&request.pair).await?;
+        if pools.is_empty() {
+            return Err(VenueError::NoPool);
+        }
+        // The clock, and per pool: state, fee configuration, two vaults; the two mints are the same for all.
+        let mut keys = vec![sysvar::clock::ID];
+        keys.extend(pools.iter().flat_map(|pool| Snapshot::keys(pool)));
+        keys.sort_unstable();
+        keys.dedup();
+        let read = self.rpc.accounts(&keys).await?;
+        self.best(request, &pools, &Accounts::new(read.slot, &keys, &read.accounts))
+    }
+
+    async fn swap_instruction(&self, plan: &SwapPlan) -> Result<Instruction, VenueError> {
+        let pool = self.registry.pool(&plan.pool).await?;
+        self.instruction(&pool, plan)
+    }
+
+    async fn contended_accounts(&self, pool: &Pubkey) -> Result<Vec<Pubkey>, VenueError> {
+        let pool = self.registry.pool(pool).await?;
+        let [zero, one] = &pool.sides;
+        Ok(vec![pool.address, zero.vault, one.vault, pool.observation])
+    }
+
+    fn fill(&self, pool: &Pubkey, transaction: &LandedTransaction) -> Option<Fill> {
+        fill::fill(&self.program, pool, self.registry.known(pool).as_deref(), transaction)
+    }
+
+    fn explain(&self, program: &Pubkey, error: u32) -> Option<Failure> {
+        (*program == self.program).then(|| fill::explain(error))
+    }
+}
+
+/// More out, or less in. Equal ones stay with the pool that comes first.
+fn is_better(swap: Swap, quote: &Quote, than: &Quote) -> bool {
+    match swap {
+        Swap::ExactIn(_) => quote.amount_out > than.amount_out,
+        Swap::ExactOut(_) => quote.amount_in < than.amount_in,
+    }
+}
+
+/// Which of several refusals is the answer: an open pool that is too small says more than a closed or a broken one.
+const fn tells_more(error: &VenueError) -> u8 {
+    match error {
+        VenueError::NoPool | VenueError::QuoteOnly => 0,
+        VenueError::Mismatch { .. } | VenueError::Failed(_) | VenueError::Chain(_) => 1,
+        VenueError::NotTradable { .. } => 2,
+        VenueError::InsufficientLiquidity { .. } => 3,
+    }
+}

@@ -1,0 +1,8 @@
+//! Integration tests: one binary, so that the tree is linked once. What they need from outside is in `support`.
+
+mod bus_contract;
+mod postgres_server;
+mod queue_contract;
+mod servers;
+mod store_contract;
+mod support;

@@ -1,0 +1,62 @@
+//! The store's contract: one story, told to every backend.
+//!
+//! Each scenario takes the URL of a fresh, empty database, so that it may open it as often as it likes.
+
+mod groups;
+mod life;
+mod outages;
+mod reading;
+mod reservations;
+mod sample;
+
+use swapd::store::{self, SharedStore};
+
+async fn open(url: &str) -> SharedStore {
+    store::open(url).await.unwrap()
+}
+
+macro_rules! on_every_backend {
+    ($($story:ident::$scenario:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $scenario() {
+                    let folder = tempfile::tempdir().unwrap();
+                    super::$story::$scenario(format!("sqlite:{}", folder.path().join("orders.db").display())).await;
+                }
+            )+
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $scenario() {
+                    super::$story::$scenario(crate::postgres_server::fresh_database().await).await;
+                }
+            )+
+        }
+    };
+}
+
+on_every_backend![
+    life::an_order_comes_back_with_every_field,
+    life::an_order_lives_from_created_to_settled,
+    life::every_attempt_keeps_its_outcome,
+    life::a_paper_fill_has_no_transaction,
+    life::odd_characters_do_not_stop_an_order,
+    life::facts_are_remembered,
+    life::a_reopened_store_has_everything,
+    groups::one_of_many_parallel_appends_wins,
+    groups::a_refused_write_leaves_its_group_alone,
+    groups::a_dropped_caller_does_not_break_its_group,
+    groups::closing_finishes_the_writes_that_wait,
+    groups::one_key_makes_one_order,
+    groups::a_key_with_another_body_is_a_conflict,
+    reading::history_starts_where_it_is_asked_to,
+    reading::a_polling_reader_misses_no_event,
+    reading::lists_are_newest_first_filtered_and_paged,
+    reading::unfinished_orders_are_found,
+    reservations::parallel_reservations_never_exceed_the_balance,
+    reservations::an_order_that_ended_frees_only_newer_balances,
+    reservations::a_new_reservation_replaces_the_old_one,
+    reservations::the_largest_amounts_are_summed_exactly,
+];
