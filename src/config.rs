@@ -412,7 +412,9 @@ impl Config {
             return nonsense("`engine.max_signatures` must be at least 1");
         }
         if self.orders.max_slippage_bps > 10_000 || self.orders.default_slippage_bps > self.orders.max_slippage_bps {
-            return nonsense("`orders.default_slippage_bps` must not exceed `max_slippage_bps`, which is at most 10000");
+            return nonsense(
+                "`orders.default_slippage_bps` must not exceed `max_slippage_bps`, which is at most 10000",
+            );
         }
         if self.chain.status_poll.is_zero() || self.engine.sweep_every.is_zero() || self.router.deadline.is_zero() {
             return nonsense("`chain.status_poll`, `engine.sweep_every` and `router.deadline` must be above zero");

@@ -1,5 +1,6 @@
 //! Integration tests: one binary, so that the tree is linked once. What they need from outside is in `support`.
 
+mod api;
 mod bus_contract;
 mod postgres_server;
 mod queue_contract;

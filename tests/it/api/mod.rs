@@ -1,0 +1,7 @@
+//! The API as its clients see it: served on a port of its own, asked over HTTP and WebSocket.
+
+mod acts;
+mod compat;
+mod rest;
+mod served;
+mod stream;

@@ -1,0 +1,448 @@
+//! `/v1` over REST, health, and what every request has in common.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use serde_json::{Value, json};
+use swapd::{
+    api::{ApiKey, Options},
+    domain::{ErrorCode, Failure, OrderEvent, VenueId},
+    store::OrderFilter,
+};
+
+use super::{acts, served::Served};
+use crate::support::within_patience;
+
+const ORDERS: &str = "/v1/orders";
+
+async fn nothing_happened(served: &Served) {
+    assert_eq!(served.store.list(&OrderFilter::default(), 10).await.unwrap(), []);
+    assert_eq!(served.store.cursor().await.unwrap(), 0);
+    assert_eq!(served.queue.depth().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn every_bad_order_is_refused_with_its_code_and_leaves_nothing_behind() {
+    let served = Served::start().await;
+    let with = |rest: &str| format!(r#"{{"tokenIn":"SOL","tokenOut":"USDC",{rest}}}"#);
+    let cases = [
+        (r#"{"tokenIn":"DOGE","tokenOut":"USDC","amountIn":1}"#.to_owned(), 400, "unknown_token"),
+        (r#"{"tokenIn":"SOL","tokenOut":"DOGE","amountIn":1}"#.to_owned(), 400, "unknown_token"),
+        (r#"{"tokenIn":"SOL","tokenOut":"SOL","amountIn":1}"#.to_owned(), 400, "invalid_request"),
+        (r#"{"tokenOut":"SOL","amountIn":1}"#.to_owned(), 400, "invalid_request"),
+        (with(r#""amountIn":0"#), 400, "invalid_amount"),
+        (with(r#""amountIn":-1"#), 400, "invalid_amount"),
+        (with(r#""amountIn":"-0.5""#), 400, "invalid_amount"),
+        (with(r#""amountIn":"NaN""#), 400, "invalid_amount"),
+        (with(r#""amountIn":"Infinity""#), 400, "invalid_amount"),
+        (with(r#""amountIn":NaN"#), 400, "malformed_body"),
+        (with(r#""amountIn":0.0000000001"#), 400, "invalid_amount"),
+        (with(r#""amountOut":"0.0000001""#), 400, "invalid_amount"),
+        (with(r#""amountIn":18446744073.709551616"#), 400, "invalid_amount"),
+        (with(r#""amountIn":1e300"#), 400, "invalid_amount"),
+        (with(r#""amountInBase":18446744073709551616"#), 400, "invalid_amount"),
+        (with(r#""amountInBase":1.5"#), 400, "invalid_amount"),
+        (with(r#""amountIn":1,"amountOut":1"#), 400, "invalid_amount"),
+        (with(r#""amountIn":1,"amountInBase":1"#), 400, "invalid_amount"),
+        (with(r#""slippageBps":50"#), 400, "invalid_amount"),
+        (with(r#""amountIn":1,"maxIn":1"#), 400, "invalid_request"),
+        (with(r#""amountIn":1,"slippageBps":1001"#), 400, "invalid_slippage"),
+        (with(r#""amountIn":1,"slippageBps":-1"#), 400, "invalid_slippage"),
+        (with(r#""amountIn":1,"slippageBps":0.5"#), 400, "invalid_slippage"),
+        (with(r#""amountIn":1,"wallet":"me""#), 400, "invalid_request"),
+        (with(r#""amountIn":1,"kind":"limit""#), 400, "invalid_request"),
+        (with(r#""amountIn":1,"minimumOut":1"#), 400, "malformed_body"),
+        (with(r#""amountIn":true"#), 400, "malformed_body"),
+        ("{".to_owned(), 400, "malformed_body"),
+        ("[]".to_owned(), 400, "malformed_body"),
+        ("null".to_owned(), 400, "malformed_body"),
+        (String::new(), 400, "malformed_body"),
+        (with(&format!(r#""amountIn":1,"wallet":"{}""#, "x".repeat(17_000))), 413, "body_too_large"),
+    ];
+    for (body, status, code) in &cases {
+        let answer = served.post(ORDERS, body).await;
+        assert_eq!((answer.status, answer.code()), (*status, *code), "{body:.200} {answer:?}");
+        assert!(answer.body["error"]["message"].as_str().is_some_and(|message| message.len() > 10), "{answer:?}");
+        assert_eq!(answer.body["error"]["request_id"], answer.header("x-request-id"));
+    }
+    let plain = served.request("POST", ORDERS).header("content-type", "text/plain").body(with(r#""amountIn":1"#));
+    let answer = served.send(plain).await;
+    assert_eq!((answer.status, answer.code()), (415, "unsupported_media_type"));
+    nothing_happened(&served).await;
+}
+
+#[tokio::test]
+async fn an_accepted_order_is_stored_queued_and_shown_exactly() {
+    let served = Served::start().await;
+    let body = r#"{"tokenIn":"sol","tokenOut":"USDC","amountIn":0.1,"minOut":"15.05","slippageBps":100}"#;
+    let answer = served.post(ORDERS, body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let id = answer.body["id"].as_str().unwrap();
+    assert_eq!(answer.header("location"), format!("/v1/orders/{id}"));
+    assert_eq!(answer.body["status"], "pending");
+    assert_eq!(answer.body["amountIn"], json!({"base": "100000000", "ui": "0.1"}));
+    assert_eq!(answer.body["amountOut"], Value::Null);
+    assert_eq!(answer.body["minOut"], json!({"base": "15050000", "ui": "15.05"}));
+    assert_eq!(answer.body["slippageBps"], 100);
+    assert_eq!(answer.body["tokenIn"], "SOL");
+    assert_eq!(answer.body["txHash"], Value::Null);
+    assert_eq!(answer.body["simulated"], false);
+    assert_eq!(served.queue.depth().await.unwrap(), 1);
+
+    let shown = served.get(&format!("/v1/orders/{id}")).await;
+    assert_eq!(shown.status, 200);
+    assert_eq!(shown.body["history"][0]["event"], "created");
+    assert_eq!(shown.body["history"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_finished_order_shows_its_transaction_price_and_attempts() {
+    let served = Served::start().await;
+    let mut order = served.order().await;
+    served.step(&mut order, OrderEvent::Claimed).await;
+    let event = acts::routed(&order, VenueId::RaydiumCpmm);
+    served.step(&mut order, event).await;
+    let attempt = acts::attempt(&order);
+    served.step(&mut order, OrderEvent::Signed { attempt: attempt.clone() }).await;
+    let path = format!("/v1/orders/{}", order.id);
+    let submitted = served.get(&path).await.body;
+    assert_eq!(submitted["status"], "submitted");
+    assert_eq!(submitted["txHash"], attempt.signature.to_string(), "the signature is known before it is sent");
+    assert_eq!(submitted["executionPrice"], Value::Null);
+
+    let event = acts::landed(&attempt, Some(acts::fill(&order)));
+    served.step(&mut order, event).await;
+    let confirmed = served.get(&path).await.body;
+    assert_eq!(confirmed["status"], "confirmed");
+    assert_eq!(confirmed["executionPrice"], "150.5");
+    assert_eq!(confirmed["amountOut"], json!({"base": "301000000", "ui": "301"}));
+    assert_eq!(confirmed["quoted"]["amountOut"]["ui"], "301.5");
+    assert_eq!(confirmed["networkFee"], json!({"base": "5010", "ui": "0.00000501"}));
+    assert_eq!(
+        confirmed["explorerUrl"],
+        format!("https://explorer.solana.com/tx/{}?cluster=devnet", attempt.signature)
+    );
+    let events: Vec<_> = confirmed["history"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(events, ["created", "claimed", "routed", "signed", "landed"]);
+    assert_eq!(confirmed["history"][4]["executionPrice"], "150.5");
+    assert_eq!(confirmed["attempts"][0]["outcome"], "landed");
+    assert_eq!(confirmed["attempts"][0].get("wire"), None, "signed bytes stay inside");
+}
+
+#[tokio::test]
+async fn a_paper_fill_is_marked_and_has_no_transaction() {
+    let served = Served::start().await;
+    let mut order = served.order().await;
+    served.step(&mut order, OrderEvent::Claimed).await;
+    let event = acts::routed(&order, VenueId::MeteoraMock);
+    served.step(&mut order, event).await;
+    let fill = acts::fill(&order);
+    served.step(&mut order, OrderEvent::PaperFilled { venue: VenueId::MeteoraMock, fill }).await;
+    let shown = served.get(&format!("/v1/orders/{}", order.id)).await.body;
+    assert_eq!(
+        (&shown["status"], &shown["simulated"], &shown["txHash"]),
+        (&json!("confirmed"), &json!(true), &Value::Null)
+    );
+    assert_eq!(shown["history"][3]["simulated"], true);
+}
+
+#[tokio::test]
+async fn a_failed_order_says_why() {
+    let served = Served::start().await;
+    let mut order = served.order().await;
+    let failure = Failure::new(ErrorCode::NoRoute, "nobody trades this");
+    served.step(&mut order, OrderEvent::Failed { failure }).await;
+    let shown = served.get(&format!("/v1/orders/{}", order.id)).await.body;
+    assert_eq!(shown["failure"], json!({"code": "no_route", "reason": "nobody trades this"}));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_makes_one_order_and_refuses_another_body() {
+    let served = Served::start().await;
+    let send = async |key: &str, body: &str| {
+        let request = served.request("POST", ORDERS).header("content-type", "application/json");
+        served.send(request.header("Idempotency-Key", key).body(body.to_owned())).await
+    };
+    let body = r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1}"#;
+    let first = send("key-1", body).await;
+    let again = send("key-1", r#"{"tokenIn":"sol","tokenOut":"USDC","amountInBase":"1000000000"}"#).await;
+    assert_eq!((first.status, again.status), (201, 200), "the same meaning in other words is the same request");
+    assert_eq!(first.body["id"], again.body["id"]);
+    assert_eq!(again.header("location"), first.header("location"));
+    let other = send("key-1", r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":2}"#).await;
+    assert_eq!((other.status, other.code()), (409, "idempotency_conflict"));
+    for bad in ["", "two words", &"x".repeat(256)] {
+        let answer = send(bad, body).await;
+        assert_eq!((answer.status, answer.code()), (400, "invalid_request"));
+    }
+    assert_eq!(served.store.list(&OrderFilter::default(), 10).await.unwrap().len(), 1);
+    assert_eq!(served.queue.depth().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn simultaneous_posts_with_one_key_make_one_order() {
+    let served = Served::start().await;
+    let posts = (0..8).map(|_| {
+        let request = served.request("POST", ORDERS).header("content-type", "application/json");
+        let body = r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1}"#;
+        served.send(request.header("idempotency-key", "race").body(body))
+    });
+    let answers = futures_util::future::join_all(posts).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert!(answers.iter().all(|answer| answer.body["id"] == answers[0].body["id"]));
+    assert_eq!(served.store.list(&OrderFilter::default(), 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn orders_are_listed_newest_first_filtered_and_paged_without_a_gap() {
+    let served = Served::start().await;
+    let mut ids = Vec::new();
+    for n in 0..7 {
+        let mut order = served.order().await;
+        if n % 3 == 0 {
+            served.step(&mut order, OrderEvent::Cancelled).await;
+        }
+        ids.push(order.id.to_string());
+    }
+    ids.reverse();
+    let mut listed = Vec::new();
+    let mut path = format!("{ORDERS}?limit=3");
+    loop {
+        let page = served.get(&path).await.body;
+        assert!(page["orders"].as_array().unwrap().len() <= 3);
+        listed.extend(page["orders"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()));
+        match page["nextCursor"].as_str() {
+            Some(cursor) => path = format!("{ORDERS}?limit=3&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed, ids);
+    let count =
+        async |query: &str| served.get(&format!("{ORDERS}?{query}")).await.body["orders"].as_array().unwrap().len();
+    assert_eq!(count("status=cancelled").await, 3);
+    assert_eq!(count("status=pending,cancelled").await, 7);
+    assert_eq!(count("tokenIn=sol&tokenOut=USDC").await, 7);
+    assert_eq!(count("tokenIn=USDC").await, 0);
+    for (query, code) in [
+        ("status=done", "invalid_request"),
+        ("tokenIn=DOGE", "unknown_token"),
+        ("limit=0", "invalid_request"),
+        ("limit=201", "invalid_request"),
+        ("limit=many", "invalid_request"),
+        ("cursor=x", "invalid_request"),
+        ("wallet=x", "invalid_request"),
+        ("colour=red", "invalid_request"),
+    ] {
+        let answer = served.get(&format!("{ORDERS}?{query}")).await;
+        assert_eq!((answer.status, answer.code()), (400, code), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_can_be_cancelled_until_it_is_signed() {
+    let served = Served::start().await;
+    let order = served.order().await;
+    let path = format!("/v1/orders/{}/cancel", order.id);
+    for _ in 0..2 {
+        let answer = served.send(served.request("POST", &path)).await;
+        assert_eq!((answer.status, &answer.body["status"]), (200, &json!("cancelled")));
+    }
+    let mut order = served.order().await;
+    served.step(&mut order, OrderEvent::Claimed).await;
+    let event = acts::routed(&order, VenueId::RaydiumCpmm);
+    served.step(&mut order, event).await;
+    let attempt = acts::attempt(&order);
+    served.step(&mut order, OrderEvent::Signed { attempt }).await;
+    let answer = served.send(served.request("POST", &format!("/v1/orders/{}/cancel", order.id))).await;
+    assert_eq!((answer.status, answer.code()), (409, "conflict"));
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_said_to_be_missing() {
+    let served = Served::start().await;
+    let zero = "00000000-0000-0000-0000-000000000000";
+    for (method, path, status, code) in [
+        ("GET", format!("/v1/orders/{zero}"), 404, "not_found"),
+        ("GET", "/v1/orders/no-uuid".to_owned(), 404, "not_found"),
+        ("GET", "/v1/orders/%FF".to_owned(), 404, "not_found"),
+        ("POST", format!("/v1/orders/{zero}/cancel"), 404, "not_found"),
+        ("GET", "/nowhere".to_owned(), 404, "not_found"),
+        ("GET", "/v1".to_owned(), 404, "not_found"),
+        ("DELETE", "/v1/orders".to_owned(), 405, "method_not_allowed"),
+        ("POST", "/health".to_owned(), 405, "method_not_allowed"),
+        ("GET", format!("/v1/stream?orderId={zero}"), 404, "not_found"),
+        ("GET", "/v1/stream".to_owned(), 400, "invalid_request"),
+        ("GET", "/v1/stream?since=-1".to_owned(), 400, "invalid_request"),
+    ] {
+        let answer = served.send(served.request(method, &path)).await;
+        assert_eq!((answer.status, answer.code()), (status, code), "{method} {path} {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_quote_without_a_venue_is_a_refusal_that_says_so() {
+    let served = Served::start().await;
+    let answer = served.get("/v1/quote?tokenIn=SOL&tokenOut=USDC&amountIn=1").await;
+    assert_eq!((answer.status, answer.code()), (422, "no_route"), "{answer:?}");
+    assert_eq!(answer.body["error"]["quotes"], json!([]));
+    for (query, code) in [
+        ("tokenIn=SOL&tokenOut=USDC", "invalid_amount"),
+        ("tokenIn=SOL&tokenOut=USDC&amountIn=0", "invalid_amount"),
+        ("tokenIn=SOL&tokenOut=DOGE&amountIn=1", "unknown_token"),
+        ("tokenIn=SOL&tokenOut=USDC&amountIn=1&slippageBps=5000", "invalid_slippage"),
+        ("tokenIn=SOL&tokenOut=USDC&amountIn=1&side=buy", "invalid_request"),
+    ] {
+        let answer = served.get(&format!("/v1/quote?{query}")).await;
+        assert_eq!((answer.status, answer.code()), (400, code), "{query}");
+    }
+    nothing_happened(&served).await;
+}
+
+#[tokio::test]
+async fn a_request_id_is_kept_if_sane_and_made_otherwise() {
+    let served = Served::start().await;
+    let answer = served.send(served.request("GET", "/v1/orders/x").header("x-request-id", "abc-1")).await;
+    assert_eq!((answer.header("x-request-id"), &answer.body["error"]["request_id"]), ("abc-1", &json!("abc-1")));
+    let answer = served.send(served.request("GET", "/v1/orders/x").header("x-request-id", "a b")).await;
+    assert_ne!(answer.header("x-request-id"), "a b");
+    assert!(!served.get("/health").await.header("x-request-id").is_empty());
+}
+
+#[tokio::test]
+async fn with_a_key_everything_but_health_demands_it() {
+    let served = Served::with(Options { api_key: Some(ApiKey::new("k-1")), ..Options::default() }, 16).await;
+    for path in ["/health", "/ready", "/"] {
+        assert_eq!(served.get(path).await.status, 200, "{path}");
+    }
+    let id = "00000000-0000-0000-0000-000000000000";
+    for path in ["/v1/orders", "/v1/orders/x", "/v1/quote", "/v1/stream", "/v1/orders?token=k-1"] {
+        let answer = served.get(path).await;
+        assert_eq!((answer.status, answer.code()), (401, "unauthorized"), "{path}");
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+    }
+    for path in [format!("/api/orders/{id}"), format!("/{id}/status"), "/api/orders/execute".into(), "/ws".into()] {
+        let answer = served.get(&path).await;
+        assert_eq!((answer.status, &answer.body["code"]), (401, &json!("unauthorized")), "{path}");
+    }
+    let body = r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1,"amount":1}"#;
+    assert_eq!(served.post(ORDERS, body).await.status, 401);
+    assert_eq!(served.post("/api/orders/execute", body).await.status, 401);
+    nothing_happened(&served).await;
+
+    for (name, value, status) in [
+        ("authorization", "Bearer k-1", 200),
+        ("authorization", "bearer k-1", 200),
+        ("x-api-key", "k-1", 200),
+        ("authorization", "Bearer k-2", 401),
+        ("authorization", "Basic k-1", 401),
+        ("x-api-key", "", 401),
+    ] {
+        let answer = served.send(served.request("GET", ORDERS).header(name, value)).await;
+        assert_eq!(answer.status, status, "{name}: {value}");
+    }
+    assert_eq!(served.try_connect("/v1/stream", &[]).await.err(), Some(401));
+    assert_eq!(served.try_connect("/v1/stream?token=k-2", &[]).await.err(), Some(401));
+    assert!(served.try_connect("/v1/stream?token=k-1", &[]).await.is_ok());
+    assert!(served.try_connect("/v1/stream", &[("authorization", "Bearer k-1")]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_foreign_page_can_neither_open_a_socket_nor_write() {
+    let served = Served::with(Options { cors: true, ..Options::default() }, 16).await;
+    for path in ["/v1/stream", "/ws?orderId=x", "/api/orders/execute"] {
+        assert_eq!(served.try_connect(path, &[("origin", "https://evil.example")]).await.err(), Some(403), "{path}");
+        assert!(served.try_connect(path, &[("origin", "null")]).await.is_ok(), "{path}");
+        assert!(served.try_connect(path, &[("origin", "http://localhost:5173")]).await.is_ok(), "{path}");
+    }
+    let post = served.request("POST", ORDERS).header("content-type", "application/json");
+    let answer = served.send(post.header("origin", "https://evil.example").body("{}")).await;
+    assert_eq!((answer.status, answer.code()), (403, "unauthorized"));
+
+    let ask = |origin: &str| {
+        let ask = served.request("OPTIONS", "/api/orders/execute").header("origin", origin);
+        ask.header("access-control-request-method", "POST").header("access-control-request-headers", "content-type")
+    };
+    let answer = served.send(ask("null")).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, "null"));
+    assert!(answer.header("access-control-allow-headers").contains("content-type"));
+    let answer = served.send(ask("https://evil.example")).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn health_always_answers_and_readiness_names_what_is_missing() {
+    let served = Served::start().await;
+    let health = served.get("/health").await;
+    assert_eq!((health.status, &health.body["status"]), (200, &json!("ok")));
+    assert_eq!(health.body["checks"], json!({"postgres": "ok", "redis": "ok"}));
+    let ready = served.get("/ready").await;
+    assert_eq!((ready.status, &ready.body["missing"]), (200, &json!([])), "{ready:?}");
+
+    served.switches.paused.store(true, Ordering::Relaxed);
+    let ready = served.get("/ready").await;
+    assert_eq!((ready.status, &ready.body["missing"], ready.header("retry-after")), (503, &json!(["workers"]), "1"));
+    served.switches.paused.store(false, Ordering::Relaxed);
+
+    served.store.close().await;
+    within_patience("the store to be missed", async {
+        while served.get("/ready").await.body["missing"] != json!(["store"]) {
+            tokio::time::sleep(Duration::from_millis(10)).await; // answers are remembered for a moment
+        }
+    })
+    .await;
+    let health = served.get("/health").await;
+    assert_eq!((health.status, &health.body["status"]), (200, &json!("error")));
+    assert_eq!(health.body["checks"], json!({"postgres": "error", "redis": "ok"}));
+    let answer = served.post(ORDERS, r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1}"#).await;
+    assert_eq!((answer.status, answer.code(), answer.header("retry-after")), (503, "store_unavailable", "1"));
+}
+
+#[tokio::test]
+async fn connections_above_the_bound_wait_for_room() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let served = Served::with(Options { max_connections: 1, ..Options::default() }, 16).await;
+    let ask = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = TcpStream::connect(served.address).await.unwrap();
+    first.write_all(ask).await.unwrap();
+    let mut buffer = [0; 12];
+    within_patience("the first answer", first.read_exact(&mut buffer)).await.unwrap();
+    let mut second = TcpStream::connect(served.address).await.unwrap();
+    second.write_all(ask).await.unwrap();
+    assert_eq!(second.try_read(&mut buffer).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    within_patience("the second answer", second.read_exact(&mut buffer)).await.unwrap();
+    assert_eq!(&buffer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_head_is_cut_off() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let options = Options { header_timeout: Duration::from_millis(50), ..Options::default() };
+    let served = Served::with(options, 16).await;
+    let mut slow = TcpStream::connect(served.address).await.unwrap();
+    slow.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    within_patience("the end of the connection", slow.read_to_end(&mut rest)).await.unwrap();
+    assert!(!rest.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_is_answered_503() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let options = Options { request_timeout: Duration::from_millis(50), ..Options::default() };
+    let served = Served::with(options, 16).await;
+    let mut slow = TcpStream::connect(served.address).await.unwrap();
+    let head = b"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n";
+    slow.write_all(head).await.unwrap();
+    let mut answer = [0; 12];
+    within_patience("the answer", slow.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+}

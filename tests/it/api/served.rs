@@ -1,0 +1,229 @@
+//! A served API over a real store, queue and bus, and clients that talk to it from outside.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use solana_sdk::pubkey::Pubkey;
+use swapd::{
+    api::{self, ApiState, Feed, Options, Parts, Probes, Switches, Views},
+    domain::{Bps, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
+    engine::{Intake, Journal},
+    events::{self, BusOptions, SharedBus},
+    queue::{self, QueueOptions, SharedQueue},
+    router::{Mode, Router},
+    store::{self, SharedStore},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{self, Message, client::IntoClientRequest, protocol::CloseFrame},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::within_patience;
+
+/// One process's worth of API.
+pub struct Served {
+    pub address: SocketAddr,
+    pub store: SharedStore,
+    pub queue: SharedQueue,
+    pub bus: SharedBus,
+    pub journal: Journal,
+    pub switches: Arc<Switches>,
+    pub shutdown: CancellationToken,
+    pub tasks: JoinSet<()>,
+    http: reqwest::Client,
+    /// Removed when the test ends.
+    _folder: tempfile::TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The code of an error in our own shape.
+    pub fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+}
+
+pub fn rules() -> Rules {
+    let token = |symbol: &str, decimals| Token {
+        symbol: symbol.into(),
+        mint: Pubkey::new_unique(),
+        decimals,
+        program: Pubkey::new_unique(),
+    };
+    Rules {
+        tokens: vec![token("SOL", 9), token("USDC", 6), token("FEE", 2)],
+        default_slippage: Bps::new(50).unwrap(),
+        max_slippage: Bps::new(1_000).unwrap(),
+    }
+}
+
+impl Served {
+    pub async fn start() -> Self {
+        Self::with(Options::default(), 1_024).await
+    }
+
+    pub async fn with(options: Options, buffer: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store::open(&format!("sqlite:{}", folder.path().join("orders.db").display())).await.unwrap();
+        let queue = queue::open("memory:", &QueueOptions::default()).await.unwrap();
+        let bus = events::open("local:", &BusOptions::default()).await.unwrap();
+        let journal = Journal::new(store.clone(), bus.clone());
+        let rules = Arc::new(rules());
+        let intake = Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), None, 1_000);
+        let feed = Arc::new(Feed::new(Views::new(rules, "?cluster=devnet"), buffer));
+        let switches = Arc::new(Switches::default());
+        let probes = Probes::new(store.clone(), queue.clone(), bus.clone(), None, switches.clone());
+        let parts = Parts {
+            intake: Arc::new(intake),
+            store: store.clone(),
+            router: Arc::new(Router::new(Vec::new(), Duration::from_secs(1), Mode::QuoteOnly)),
+            feed: feed.clone(),
+            probes: Arc::new(probes),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (feed_store, feed_bus, feed_end) = (store.clone(), bus.clone(), shutdown.clone());
+        tasks.spawn(async move { feed.run(feed_store, feed_bus, feed_end).await });
+        let (running_bus, bus_end) = (bus.clone(), shutdown.clone());
+        tasks.spawn(async move { running_bus.run(bus_end).await });
+        let (state, end) = (ApiState::new(parts, options), shutdown.clone());
+        tasks.spawn(async move { api::serve(listener, state, end).await.unwrap() });
+        let http = reqwest::Client::new();
+        Self { address, store, queue, bus, journal, switches, shutdown, tasks, http, _folder: folder }
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method.parse().unwrap(), format!("http://{}{path}", self.address))
+    }
+
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = within_patience("an answer", request.send()).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = within_patience("a body", response.text()).await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer { status, headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send(self.request("POST", path).header("content-type", "application/json").body(body.to_owned())).await
+    }
+
+    /// An accepted order of our own API.
+    pub async fn order(&self) -> Order {
+        let answer = self.post("/v1/orders", r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":2}"#).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        self.load(answer.body["id"].as_str().unwrap()).await
+    }
+
+    pub async fn load(&self, id: &str) -> Order {
+        self.store.order(id.parse::<OrderId>().unwrap()).await.unwrap().unwrap()
+    }
+
+    /// Moves an order as a worker would.
+    pub async fn step(&self, order: &mut Order, event: OrderEvent) -> Arc<StoredEvent> {
+        self.journal.append(order, event, None).await.unwrap()
+    }
+
+    pub async fn connect(&self, path: &str) -> Socket {
+        self.try_connect(path, &[]).await.unwrap()
+    }
+
+    /// A socket, or the status it was refused with.
+    pub async fn try_connect(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        match within_patience("a handshake", tokio_tungstenite::connect_async(request)).await {
+            Ok((stream, _)) => Ok(Socket(stream)),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("no handshake: {error}"),
+        }
+    }
+
+    /// Shuts everything down and waits for its end.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        within_patience("the end of every task", async { while self.tasks.join_next().await.is_some() {} }).await;
+    }
+}
+
+/// A client's socket.
+pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+/// What a socket said last.
+#[derive(Debug)]
+pub enum Heard {
+    Frame(Value),
+    Close(u16, String),
+}
+
+impl Socket {
+    pub async fn hear(&mut self) -> Heard {
+        loop {
+            match within_patience("a frame", self.0.next()).await {
+                Some(Ok(Message::Text(text))) => return Heard::Frame(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
+                    return Heard::Close(code.into(), reason.to_string());
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("neither a frame nor a close with a reason: {other:?}"),
+            }
+        }
+    }
+
+    pub async fn frame(&mut self) -> Value {
+        match self.hear().await {
+            Heard::Frame(frame) => frame,
+            Heard::Close(code, reason) => panic!("closed with {code} {reason} instead of a frame"),
+        }
+    }
+
+    pub async fn frames(&mut self, count: usize) -> Vec<Value> {
+        let mut frames = Vec::new();
+        for _ in 0..count {
+            frames.push(self.frame().await);
+        }
+        frames
+    }
+
+    pub async fn closed(&mut self) -> (u16, String) {
+        match self.hear().await {
+            Heard::Close(code, reason) => (code, reason),
+            Heard::Frame(frame) => panic!("a frame instead of a close: {frame}"),
+        }
+    }
+
+    pub async fn say(&mut self, text: &str) {
+        self.0.send(Message::text(text)).await.unwrap();
+    }
+
+    /// That nothing but the answer to a ping comes next: frames before it would have come before it.
+    pub async fn is_silent(&mut self) {
+        self.say("ping").await;
+        assert_eq!(self.frame().await, serde_json::json!({"type": "pong"}));
+    }
+}

@@ -1,0 +1,229 @@
+//! `/v1/stream` as its clients see it.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::Value;
+use swapd::{
+    api::Options,
+    domain::{ErrorCode, Failure, OrderEvent, VenueId},
+};
+
+use super::{
+    acts,
+    served::{Heard, Served, Socket},
+};
+
+fn cursor(frame: &Value) -> u64 {
+    frame["cursor"].as_u64().unwrap()
+}
+
+fn retrying(reason: String) -> OrderEvent {
+    OrderEvent::Retrying { failure: Failure::new(ErrorCode::VenueUnavailable, reason), delay_ms: 1 }
+}
+
+/// Cursors grow by one, and each order's own numbers, too: no gap, no duplicate, in order.
+fn assert_gapless(frames: &[Value]) {
+    let mut next = HashMap::new();
+    for pair in frames.windows(2) {
+        assert_eq!(cursor(&pair[1]), cursor(&pair[0]) + 1);
+    }
+    for frame in frames {
+        let seq = frame["seq"].as_u64().unwrap();
+        let expected = next.insert(frame["orderId"].as_str().unwrap(), seq + 1);
+        assert!(expected.is_none_or(|expected| expected == seq), "{frame}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_told_from_its_first_event_and_then_live() {
+    let served = Served::start().await;
+    let mut order = served.order().await;
+    served.step(&mut order, OrderEvent::Claimed).await;
+    let mut socket = served.connect(&format!("/v1/stream?orderId={}", order.id)).await;
+    let stored = socket.frames(2).await;
+    assert_eq!((&stored[0]["event"], &stored[1]["event"]), (&"created".into(), &"claimed".into()));
+    served.order().await; // another order's events are not this socket's
+    let event = acts::routed(&order, VenueId::RaydiumCpmm);
+    served.step(&mut order, event).await;
+    let attempt = acts::attempt(&order);
+    served.step(&mut order, OrderEvent::Signed { attempt: attempt.clone() }).await;
+    let live = socket.frames(2).await;
+    assert_eq!(
+        (&live[0]["event"], &live[0]["seq"], &live[0]["status"]),
+        (&"routed".into(), &3.into(), &"building".into())
+    );
+    assert_eq!(live[1]["txHash"], attempt.signature.to_string(), "before anything was sent");
+    socket.is_silent().await;
+
+    let mut again = served.connect(&format!("/v1/stream?orderId={}&since={}", order.id, cursor(&stored[1]))).await;
+    assert_eq!(again.frames(2).await, live);
+    again.is_silent().await;
+}
+
+#[tokio::test]
+async fn the_firehose_begins_now_or_where_it_is_asked_to() {
+    let served = Served::start().await;
+    let before = served.order().await;
+    let mut all = served.connect("/v1/stream?since=0").await;
+    assert_eq!(all.frame().await["orderId"], before.id.to_string());
+    let mut live = served.connect("/v1/stream").await;
+    live.is_silent().await;
+    let after = served.order().await;
+    assert_eq!(live.frame().await["orderId"], after.id.to_string());
+    assert_eq!(all.frame().await["orderId"], after.id.to_string());
+}
+
+#[tokio::test]
+async fn a_filter_lets_through_what_it_names() {
+    let served = Served::start().await;
+    let mut cancelled = served.connect("/v1/stream?status=cancelled,failed&since=0").await;
+    let mut selling_usdc = served.connect("/v1/stream?tokenIn=USDC&since=0").await;
+    for token in ["SOL", "USDC"] {
+        let other = if token == "SOL" { "USDC" } else { "FEE" };
+        let body = format!(r#"{{"tokenIn":"{token}","tokenOut":"{other}","amountIn":1}}"#);
+        let id = served.post("/v1/orders", &body).await.body["id"].as_str().unwrap().to_owned();
+        let mut order = served.load(&id).await;
+        served.step(&mut order, OrderEvent::Claimed).await;
+        served.step(&mut order, OrderEvent::Cancelled).await;
+    }
+    let frames = cancelled.frames(2).await;
+    assert!(frames.iter().all(|frame| frame["event"] == "cancelled"));
+    assert_eq!((&frames[0]["tokenIn"], &frames[1]["tokenIn"]), (&"SOL".into(), &"USDC".into()));
+    let frames = selling_usdc.frames(3).await;
+    assert_eq!(frames.iter().map(|frame| cursor(frame)).collect::<Vec<_>>(), [4, 5, 6]);
+    cancelled.is_silent().await;
+    selling_usdc.is_silent().await;
+    assert_eq!(served.try_connect("/v1/stream?status=done", &[]).await.err(), Some(400));
+    assert_eq!(served.try_connect("/v1/stream?tokenOut=DOGE", &[]).await.err(), Some(400));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resumed_stream_has_no_gap_and_no_duplicate_while_events_pour_in() {
+    const WRITERS: usize = 6;
+    const EVENTS: usize = 40;
+    let served = Served::start().await;
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..WRITERS {
+        let (journal, mut order) = (served.journal.clone(), served.order().await);
+        writers.spawn(async move {
+            for n in 0..EVENTS {
+                journal.append(&mut order, retrying(format!("{n}")), None).await.unwrap();
+            }
+        });
+    }
+    let total = WRITERS * (EVENTS + 1);
+    let mut frames = Vec::new();
+    let mut since = 0;
+    // A client that hangs up after every few frames and resumes where it was.
+    while frames.len() < total {
+        let mut socket = served.connect(&format!("/v1/stream?since={since}")).await;
+        frames.extend(socket.frames((total - frames.len()).min(17)).await);
+        since = cursor(frames.last().unwrap());
+    }
+    while let Some(written) = writers.join_next().await {
+        written.unwrap();
+    }
+    assert_eq!(frames.len(), total);
+    assert_eq!(cursor(&frames[0]), 1);
+    assert_gapless(&frames);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_is_cut_off_with_a_reason_and_can_resume() {
+    const BIG: usize = 200_000;
+    const EVENTS: usize = 120;
+    let options = Options { send_timeout: Duration::from_millis(200), ..Options::default() };
+    let served = Served::with(options, 4).await;
+    let mut socket = served.connect("/v1/stream?since=0").await;
+    let mut order = served.order().await;
+    let mut frames = vec![socket.frame().await];
+    // More than any connection buffers, while nobody reads.
+    for _ in 0..EVENTS {
+        served.step(&mut order, retrying("x".repeat(BIG))).await;
+    }
+    let reason = loop {
+        match socket.hear().await {
+            Heard::Frame(frame) => frames.push(frame),
+            Heard::Close(code, reason) => {
+                assert_eq!(code, 1013, "{reason}");
+                break reason;
+            }
+        }
+    };
+    let since = reason.strip_prefix("too slow: resume with since=").unwrap();
+    assert_eq!(since, cursor(frames.last().unwrap()).to_string(), "it says exactly where this client stands");
+    assert!(frames.len() <= EVENTS);
+    let mut socket = served.connect(&format!("/v1/stream?since={since}")).await;
+    frames.extend(socket.frames(EVENTS + 1 - frames.len()).await);
+    assert_gapless(&frames);
+    socket.is_silent().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_sockets_hear_the_same_events() {
+    const SOCKETS: usize = 200;
+    let served = Served::start().await;
+    let mut order = served.order().await;
+    let mut sockets: Vec<Socket> = Vec::new();
+    for n in 0..SOCKETS {
+        let path = if n % 2 == 0 { "/v1/stream?since=0".into() } else { format!("/v1/stream?orderId={}", order.id) };
+        sockets.push(served.connect(&path).await);
+    }
+    for n in 0..20 {
+        served.step(&mut order, retrying(format!("{n}"))).await;
+    }
+    let expected = sockets[0].frames(21).await;
+    assert_gapless(&expected);
+    for mut socket in sockets.drain(1..) {
+        assert_eq!(socket.frames(21).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn sockets_above_the_bound_are_refused_until_one_has_gone() {
+    let served = Served::with(Options { max_sockets: 2, ..Options::default() }, 16).await;
+    let first = served.connect("/v1/stream").await;
+    let _second = served.connect("/v1/stream").await;
+    assert_eq!(served.try_connect("/v1/stream", &[]).await.err(), Some(503));
+    assert_eq!(served.try_connect("/ws?orderId=x", &[]).await.err(), Some(503));
+    drop(first);
+    crate::support::eventually("room for a socket", async || served.try_connect("/v1/stream", &[]).await).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let served = Served::with(Options { ping_interval: Duration::from_millis(20), ..Options::default() }, 16).await;
+    let mut dead = TcpStream::connect(served.address).await.unwrap();
+    let handshake = b"GET /v1/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    dead.write_all(handshake).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = dead.read_to_end(&mut rest); // reads the pings, answers none
+    // Reading answers pings.
+    let mut alive = served.connect("/v1/stream").await;
+    tokio::select! {
+        heard = alive.hear() => panic!("a silent stream said {heard:?}"),
+        ended = crate::support::within_patience("the end of a dead peer", ended) => { ended.unwrap(); }
+    }
+    assert!(rest.starts_with(b"HTTP/1.1 101"));
+    served.order().await;
+    assert_eq!(alive.frame().await["event"], "created");
+}
+
+#[tokio::test]
+async fn a_shutdown_closes_sockets_with_a_reason_and_ends() {
+    let served = Served::start().await;
+    let order = served.order().await;
+    let mut all = served.connect("/v1/stream?since=0").await;
+    all.frame().await;
+    let mut one = served.connect(&format!("/ws?orderId={}", order.id)).await;
+    assert_eq!(one.frame().await["status"], "pending");
+    served.shutdown.cancel();
+    assert_eq!(all.closed().await, (1001, "the daemon is shutting down: resume with since=1".into()));
+    assert_eq!(one.closed().await.0, 1001);
+    served.stop().await;
+}
