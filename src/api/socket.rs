@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use futures_util::{SinkExt, StreamExt};
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiError, ApiState};
@@ -109,6 +109,8 @@ impl Socket {
         let mut resume = source.start();
         let mut unanswered = 0;
         let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);
+        // After a pause of this process, peers must still get the time to answer.
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (code, reason) = loop {
             let (message, cursor) = tokio::select! {
                 () = closing.cancelled() => break (GOING_AWAY, told(resume, "the daemon is shutting down")),

@@ -338,6 +338,66 @@ mod tests {
     }
 
     #[test]
+    fn a_route_shows_the_bound_an_order_would_get_and_every_venues_answer() {
+        use crate::domain::{Bps, Dialect, ErrorCode, OrderKind, QuoteOutcome, Refusal, Slot, Token};
+        use solana_sdk::pubkey::Pubkey;
+
+        let token = |symbol: &str, decimals| Token {
+            symbol: symbol.into(),
+            mint: Pubkey::new_unique(),
+            decimals,
+            program: Pubkey::new_unique(),
+        };
+        let mut asked = NewOrder {
+            kind: OrderKind::Market,
+            dialect: Dialect::V1,
+            token_in: token("SOL", 9),
+            token_out: token("USDC", 6),
+            swap: Swap::ExactIn(BaseUnits::new(1_000_000_000)),
+            slippage: Bps::new(100).unwrap(),
+            limit: None,
+            wallet: None,
+        };
+        let chosen = Quote {
+            venue: VenueId::RaydiumCpmm,
+            pool: Pubkey::new_unique(),
+            executable: true,
+            amount_in: BaseUnits::new(1_000_000_000),
+            amount_out: BaseUnits::new(150_000_000),
+            trade_fee: BaseUnits::new(2_500_000),
+            creator_fee: BaseUnits::new(1_500_000),
+            creator_fee_on_input: false,
+            transfer_fee_in: BaseUnits::ZERO,
+            transfer_fee_out: BaseUnits::ZERO,
+            price_impact_bps: Bps::new(7).unwrap(),
+            context_slot: Slot(5),
+        };
+        let refusal = Refusal { code: ErrorCode::NoRoute, reason: "no pool".into() };
+        let route = Route {
+            chosen: chosen.clone(),
+            reason: "the only one".into(),
+            quotes: vec![
+                QuoteOutcome { venue: chosen.venue, latency_ms: 4, quote: Some(chosen), refusal: None },
+                QuoteOutcome { venue: VenueId::MeteoraMock, latency_ms: 5, quote: None, refusal: Some(refusal) },
+            ],
+        };
+        let rules = Rules { tokens: Vec::new(), default_slippage: Bps::default(), max_slippage: Bps::default() };
+        let views = Views::new(Arc::new(rules), "");
+        let view = views.route(&asked, &route);
+        assert_eq!(view["minOut"], json!({ "base": "148500000", "ui": "148.5" }));
+        assert_eq!(view["maxIn"], Value::Null);
+        assert_eq!((&view["price"], &view["creatorFee"]["ui"]), (&json!("150"), &json!("1.5")));
+        assert_eq!(view["quotes"][0]["quote"]["tradeFee"]["ui"], "0.0025");
+        assert_eq!(view["quotes"][1]["refusal"]["code"], "no_route");
+
+        asked.swap = Swap::ExactOut(BaseUnits::new(150_000_000));
+        let view = views.route(&asked, &route);
+        assert_eq!((&view["maxIn"]["ui"], &view["minOut"]), (&json!("1.01"), &Value::Null));
+        asked.limit = Some(BaseUnits::new(1_005_000_000));
+        assert_eq!(views.route(&asked, &route)["maxIn"]["ui"], "1.005", "the user's own bound");
+    }
+
+    #[test]
     fn an_amount_is_given_in_base_units_and_whole_tokens() {
         assert_eq!(amount(BaseUnits::new(1_500_000), 6), json!({ "base": "1500000", "ui": "1.5" }));
     }

@@ -38,7 +38,7 @@ pub struct Served {
     pub tasks: JoinSet<()>,
     http: reqwest::Client,
     /// Removed when the test ends.
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// An answer, read to its end.
@@ -81,9 +81,14 @@ impl Served {
 
     pub async fn with(options: Options, buffer: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = store::open(&format!("sqlite:{}", folder.path().join("orders.db").display())).await.unwrap();
+        let url = format!("sqlite:{}", folder.path().join("orders.db").display());
+        Self { _folder: Some(folder), ..Self::on(&url, "local:", options, buffer).await }
+    }
+
+    pub async fn on(store_url: &str, bus_url: &str, options: Options, buffer: usize) -> Self {
+        let store = store::open(store_url).await.unwrap();
         let queue = queue::open("memory:", &QueueOptions::default()).await.unwrap();
-        let bus = events::open("local:", &BusOptions::default()).await.unwrap();
+        let bus = events::open(bus_url, &BusOptions::default()).await.unwrap();
         let journal = Journal::new(store.clone(), bus.clone());
         let rules = Arc::new(rules());
         let intake = Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), None, 1_000);
@@ -108,7 +113,7 @@ impl Served {
         let (state, end) = (ApiState::new(parts, options), shutdown.clone());
         tasks.spawn(async move { api::serve(listener, state, end).await.unwrap() });
         let http = reqwest::Client::new();
-        Self { address, store, queue, bus, journal, switches, shutdown, tasks, http, _folder: folder }
+        Self { address, store, queue, bus, journal, switches, shutdown, tasks, http, _folder: None }
     }
 
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {

@@ -1,16 +1,22 @@
 //! `/v1/stream` as its clients see it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use swapd::{
     api::Options,
     domain::{ErrorCode, Failure, OrderEvent, VenueId},
+    store::StoreError,
 };
 
 use super::{
     acts,
     served::{Heard, Served, Socket},
+};
+use crate::support::{
+    PATIENCE, eventually,
+    servers::{Disk, PostgresServer, RedisServer, create_database},
+    within_patience,
 };
 
 fn cursor(frame: &Value) -> u64 {
@@ -132,8 +138,7 @@ async fn a_resumed_stream_has_no_gap_and_no_duplicate_while_events_pour_in() {
 async fn a_slow_reader_is_cut_off_with_a_reason_and_can_resume() {
     const BIG: usize = 200_000;
     const EVENTS: usize = 120;
-    let options = Options { send_timeout: Duration::from_millis(200), ..Options::default() };
-    let served = Served::with(options, 4).await;
+    let served = Served::with(Options { send_timeout: PATIENCE, ..Options::default() }, 4).await;
     let mut socket = served.connect("/v1/stream?since=0").await;
     let mut order = served.order().await;
     let mut frames = vec![socket.frame().await];
@@ -157,6 +162,86 @@ async fn a_slow_reader_is_cut_off_with_a_reason_and_can_resume() {
     frames.extend(socket.frames(EVENTS + 1 - frames.len()).await);
     assert_gapless(&frames);
     socket.is_silent().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_reads_nothing_loses_its_place() {
+    let options = Options { send_timeout: Duration::from_millis(50), max_sockets: 1, ..Options::default() };
+    let served = Served::with(options, 1_024).await;
+    let mut order = served.order().await;
+    let _deaf = served.connect("/v1/stream?since=0").await;
+    for _ in 0..120 {
+        served.step(&mut order, retrying("x".repeat(200_000))).await;
+    }
+    eventually("room for a socket", async || served.try_connect("/v1/stream", &[]).await).await;
+}
+
+#[tokio::test]
+async fn what_the_bus_loses_repeats_and_reorders_is_told_once_in_order() {
+    let served = Served::start().await;
+    let mut order = served.order().await;
+    let mut all = served.connect("/v1/stream?since=0").await;
+    let mut one = served.connect(&format!("/v1/stream?orderId={}", order.id)).await;
+    assert_eq!(all.frame().await, one.frame().await);
+    let mut unpublished = Vec::new();
+    for n in 0..5 {
+        let event = retrying(format!("{n}"));
+        order.apply(&event, order.updated_at).unwrap();
+        unpublished.push(Arc::new(served.store.append(&order, &event, None).await.unwrap()));
+    }
+    for event in unpublished.iter().rev().chain(&unpublished[2..4]) {
+        served.bus.publish(event).await.unwrap();
+    }
+    let frames = all.frames(5).await;
+    assert_gapless(&frames);
+    assert_eq!(one.frames(5).await, frames);
+    // Nothing at all is published: the feed finds it by looking.
+    order.apply(&OrderEvent::Cancelled, order.updated_at).unwrap();
+    served.store.append(&order, &OrderEvent::Cancelled, None).await.unwrap();
+    assert_eq!(all.frame().await["event"], "cancelled");
+    assert_eq!(one.frame().await["event"], "cancelled");
+    all.is_silent().await;
+    one.is_silent().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_outlives_an_outage_of_store_and_bus() {
+    let mut postgres = PostgresServer::start(Disk::Durable);
+    let mut redis = RedisServer::start(Disk::Fast, &[]);
+    let database = create_database(&postgres.url()).await;
+    let served = Served::on(&database, &redis.url(), Options::default(), 64).await;
+    let mut order = served.order().await;
+    let mut all = served.connect("/v1/stream?since=0").await;
+    let mut one = served.connect(&format!("/v1/stream?orderId={}", order.id)).await;
+    assert_eq!(all.frame().await, one.frame().await);
+    postgres.crash();
+    redis.kill();
+    eventually("the outage to be noticed", async || {
+        let ready = served.get("/ready").await;
+        if ready.body["missing"] == serde_json::json!(["store", "bus"]) { Ok(()) } else { Err(()) }
+    })
+    .await;
+    redis.start_again();
+    postgres.start_again();
+    let mut frames = Vec::new();
+    for n in 0..3 {
+        eventually("the store to take an event", async || {
+            let mut moved = served.store.order(order.id).await?.expect("it is stored");
+            // An append that broke off may have been made.
+            while moved.version < n + 2 {
+                let event = retrying(format!("{n}"));
+                moved.apply(&event, moved.updated_at).expect("a pending order may be retried");
+                served.store.append(&moved, &event, None).await?;
+            }
+            Ok::<_, StoreError>(())
+        })
+        .await;
+        frames.push(all.frame().await);
+    }
+    assert_gapless(&frames);
+    assert_eq!(one.frames(3).await, frames);
+    order = served.load(&order.id.to_string()).await;
+    assert_eq!(order.version, 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,7 +272,7 @@ async fn sockets_above_the_bound_are_refused_until_one_has_gone() {
     assert_eq!(served.try_connect("/v1/stream", &[]).await.err(), Some(503));
     assert_eq!(served.try_connect("/ws?orderId=x", &[]).await.err(), Some(503));
     drop(first);
-    crate::support::eventually("room for a socket", async || served.try_connect("/v1/stream", &[]).await).await;
+    eventually("room for a socket", async || served.try_connect("/v1/stream", &[]).await).await;
 }
 
 #[tokio::test]
@@ -196,7 +281,7 @@ async fn a_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,
     };
-    let served = Served::with(Options { ping_interval: Duration::from_millis(20), ..Options::default() }, 16).await;
+    let served = Served::with(Options { ping_interval: Duration::from_millis(200), ..Options::default() }, 16).await;
     let mut dead = TcpStream::connect(served.address).await.unwrap();
     let handshake = b"GET /v1/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
@@ -207,7 +292,7 @@ async fn a_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
     let mut alive = served.connect("/v1/stream").await;
     tokio::select! {
         heard = alive.hear() => panic!("a silent stream said {heard:?}"),
-        ended = crate::support::within_patience("the end of a dead peer", ended) => { ended.unwrap(); }
+        ended = within_patience("the end of a dead peer", ended) => { ended.unwrap(); }
     }
     assert!(rest.starts_with(b"HTTP/1.1 101"));
     served.order().await;
@@ -225,5 +310,35 @@ async fn a_shutdown_closes_sockets_with_a_reason_and_ends() {
     served.shutdown.cancel();
     assert_eq!(all.closed().await, (1001, "the daemon is shutting down: resume with since=1".into()));
     assert_eq!(one.closed().await.0, 1001);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_has_begun_is_finished_during_a_shutdown() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let served = Served::start().await;
+    let mut socket = served.connect("/v1/stream").await;
+    let body = br#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1}"#;
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    // With `expect`, the daemon says when it has begun to read the body.
+    let head = format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    within_patience("100 Continue", client.read_exact(&mut go_on)).await.unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100"));
+    served.shutdown.cancel();
+    assert_eq!(socket.closed().await.0, 1001);
+    client.write_all(body).await.unwrap();
+    let mut answer = Vec::new();
+    within_patience("the answer and the end", client.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(served.queue.depth().await.unwrap(), 1);
     served.stop().await;
 }
