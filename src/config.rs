@@ -223,8 +223,10 @@ pub struct Api {
     /// Longest time for one request.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
-    /// Web origins that may open a socket, beside none, `null` and this machine.
+    /// Web origins that may come in, beside none, `null` and this machine.
     pub origins: Vec<String>,
+    /// Whether those pages may read answers across origins.
+    pub cors: bool,
 }
 
 /// What orders may say.
@@ -412,7 +414,9 @@ impl Config {
             return nonsense("`engine.max_signatures` must be at least 1");
         }
         if self.orders.max_slippage_bps > 10_000 || self.orders.default_slippage_bps > self.orders.max_slippage_bps {
-            return nonsense("`orders.default_slippage_bps` must not exceed `max_slippage_bps`, which is at most 10000");
+            return nonsense(
+                "`orders.default_slippage_bps` must not exceed `max_slippage_bps`, which is at most 10000",
+            );
         }
         if self.chain.status_poll.is_zero() || self.engine.sweep_every.is_zero() || self.router.deadline.is_zero() {
             return nonsense("`chain.status_poll`, `engine.sweep_every` and `router.deadline` must be above zero");
@@ -503,6 +507,7 @@ impl Default for Api {
             max_sockets: 1_024,
             request_timeout: Duration::from_secs(10),
             origins: Vec::new(),
+            cors: false,
         }
     }
 }

@@ -62,7 +62,7 @@ pub fn routed(order: &Order, wallet: Pubkey, executable: bool) -> OrderEvent {
     let chosen = quote(order, executable);
     let outcome = QuoteOutcome { venue: chosen.venue, latency_ms: 7, quote: Some(chosen.clone()), refusal: None };
     let route = Route { chosen, reason: "the only one".into(), quotes: vec![outcome] };
-    OrderEvent::Routed { route, limit: BaseUnits::new(u64::MAX - 1), wallet }
+    OrderEvent::Routed { route, limit: BaseUnits::new(u64::MAX - 1), wallet: Some(wallet) }
 }
 
 /// The order's next attempt, with bytes.
