@@ -1,0 +1,280 @@
+//! S3: the dialect whose clients post `type` and `slippageBps` and read `order` and `history`.
+//!
+//! Owns that engine's words: its list of issues, its replies, frames and rows.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Fields,
+    story::{Moment, Story},
+};
+use crate::{
+    api::{
+        ApiError,
+        views::{number, ratio, timestamp},
+    },
+    domain::{AmountText, ErrorCode, Fill, OrderId, OrderRequest, StoredEvent},
+    engine::{Accepted, SubmitError},
+};
+
+/// Slippage when none is given.
+const DEFAULT_SLIPPAGE_BPS: i64 = 100;
+const LARGEST_SLIPPAGE_BPS: i64 = 1_000;
+
+/// Reads a body.
+///
+/// # Errors
+/// With that engine's list of everything that is wrong.
+pub fn request(fields: &Fields) -> Result<OrderRequest, ApiError> {
+    let mut issues = Vec::new();
+    if fields.text("type").as_deref() != Some("market") {
+        issues.push(json!({
+            "code": "invalid_literal", "expected": "market", "received": fields.value("type"), "path": ["type"],
+            "message": "Invalid literal value, expected \"market\"",
+        }));
+    }
+    let mut text = |name: &str| match fields.text(name) {
+        Some(text) if !text.is_empty() => text,
+        Some(_) => {
+            issues.push(json!({
+                "code": "too_small", "minimum": 1, "type": "string", "inclusive": true, "exact": false,
+                "path": [name], "message": "String must contain at least 1 character(s)",
+            }));
+            String::new()
+        }
+        None => {
+            issues.push(wrong_type(fields, name, "string"));
+            String::new()
+        }
+    };
+    let (token_in, token_out) = (text("tokenIn"), text("tokenOut"));
+    if !token_in.is_empty() && token_in == token_out {
+        issues.push(custom("tokenOut", "tokenIn and tokenOut must be different"));
+    }
+    let amount = fields.positive_number("amount");
+    if amount.is_none() {
+        issues.push(if fields.number("amount").is_some() {
+            json!({
+                "code": "too_small", "minimum": 0, "type": "number", "inclusive": false, "exact": false,
+                "path": ["amount"], "message": "Number must be greater than 0",
+            })
+        } else {
+            wrong_type(fields, "amount", "number")
+        });
+    }
+    let slippage_bps = slippage(fields).unwrap_or_else(|issue| {
+        issues.push(issue);
+        DEFAULT_SLIPPAGE_BPS
+    });
+    if !issues.is_empty() {
+        return Err(invalid(ErrorCode::InvalidRequest, "the order is not valid", issues));
+    }
+    Ok(OrderRequest {
+        token_in,
+        token_out,
+        amount_in: amount.map(|amount| AmountText::Ui(amount.to_owned())),
+        slippage_bps: Some(slippage_bps),
+        ..OrderRequest::default()
+    })
+}
+
+fn slippage(fields: &Fields) -> Result<i64, Value> {
+    const NAME: &str = "slippageBps";
+    if fields.value(NAME).is_none() {
+        return Ok(DEFAULT_SLIPPAGE_BPS);
+    }
+    let Some(text) = fields.number(NAME) else { return Err(wrong_type(fields, NAME, "number")) };
+    let bound = |code: &str, bound: &str, limit: i64, words: &str| {
+        json!({
+            "code": code, bound: limit, "type": "number", "inclusive": true, "exact": false, "path": [NAME],
+            "message": format!("Number must be {words} than or equal to {limit}"),
+        })
+    };
+    match text.parse::<i64>() {
+        Ok(bps) if bps < 1 => Err(bound("too_small", "minimum", 1, "greater")),
+        Ok(bps) if bps > LARGEST_SLIPPAGE_BPS => Err(bound("too_big", "maximum", LARGEST_SLIPPAGE_BPS, "less")),
+        Ok(bps) => Ok(bps),
+        Err(_) => Err(json!({
+            "code": "invalid_type", "expected": "integer", "received": "float", "path": [NAME],
+            "message": "Expected integer, received float",
+        })),
+    }
+}
+
+fn wrong_type(fields: &Fields, name: &str, expected: &str) -> Value {
+    let received = fields.kind(name);
+    let message =
+        if received == "undefined" { "Required".into() } else { format!("Expected {expected}, received {received}") };
+    json!({ "code": "invalid_type", "expected": expected, "received": received, "path": [name], "message": message })
+}
+
+fn custom(path: &str, message: &str) -> Value {
+    json!({ "code": "custom", "path": [path], "message": message })
+}
+
+fn invalid(code: ErrorCode, message: &str, issues: Vec<Value>) -> ApiError {
+    ApiError::new(code, message).compat(json!({ "error": issues }))
+}
+
+/// The answer to an accepted order.
+pub fn accepted(accepted: &Accepted) -> Response {
+    Json(json!({ "orderId": accepted.order.id })).into_response()
+}
+
+/// The answer to a refused one: a list of issues when the order is wrong, `internal_error` when it could not be
+/// stored.
+pub fn refused(error: SubmitError) -> ApiError {
+    match error {
+        SubmitError::Refused(refused) => {
+            let path = match refused.code {
+                ErrorCode::InvalidAmount => "amount",
+                ErrorCode::InvalidSlippage => "slippageBps",
+                _ => "tokenIn",
+            };
+            // A sentence names its field in quotes: an unknown output token is not the input's fault.
+            let path = if refused.message.starts_with("`tokenOut`") { "tokenOut" } else { path };
+            invalid(refused.code, &refused.message, vec![custom(path, &refused.message)])
+        }
+        SubmitError::Store(error) => ApiError::new(error.code(), "the order could not be stored")
+            .status(StatusCode::INTERNAL_SERVER_ERROR)
+            .compat(json!({ "error": "internal_error" }))
+            .because(error),
+        error => error.into(),
+    }
+}
+
+/// The frame of a moment.
+pub fn frame(story: &Story, moment: Moment) -> Value {
+    let mut frame = payload(story, moment);
+    frame["orderId"] = json!(story.order.id);
+    frame["status"] = json!(status(moment));
+    frame
+}
+
+/// The first frame, always.
+pub fn pending(id: OrderId) -> Value {
+    json!({ "orderId": id, "status": "pending" })
+}
+
+/// The only frame of a socket that names no order.
+pub fn no_order(id: Option<&str>, error: &str) -> Value {
+    match id {
+        Some(id) => json!({ "orderId": id, "status": "failed", "error": error }),
+        None => json!({ "status": "failed", "error": error }),
+    }
+}
+
+fn payload(story: &Story, moment: Moment) -> Value {
+    match moment {
+        Moment::Routing => json!({}),
+        Moment::Building => {
+            let quote = story.quote().map(|quote| {
+                let swap = Fill { amount_in: quote.amount_in, amount_out: quote.amount_out };
+                let fee = ratio(quote.trade_fee.get().into(), quote.amount_in.get().into());
+                json!({ "dex": story.dex(), "price": story.price(&swap), "fee": fee.map(|fee| number(&fee)) })
+            });
+            json!({ "dex": story.dex(), "quote": quote })
+        }
+        Moment::Submitted | Moment::Landed => {
+            let kept = ratio(u128::from(10_000 - story.order.slippage.get()), 10_000);
+            json!({ "dex": story.dex(), "minOutFactor": kept.map(|kept| number(&kept)) })
+        }
+        Moment::Confirmed => {
+            let mut payload = json!({
+                "executedPrice": story.execution_price(), "dex": story.dex(), "amountOut": story.amount_out(),
+            });
+            match story.tx_hash() {
+                Some(hash) => payload["txHash"] = json!(hash),
+                None => payload["simulated"] = json!(true),
+            }
+            payload
+        }
+        Moment::Failed => {
+            let mut payload = json!({ "error": story.error(), "reason": story.reason() });
+            if let Some(dex) = story.dex() {
+                payload["dex"] = json!(dex);
+            }
+            payload
+        }
+    }
+}
+
+/// `order` of the reply to a look-up.
+pub fn order(story: &Story) -> Value {
+    let order = &story.order;
+    json!({
+        "id": order.id,
+        "status": story.status().map_or(order.status.name().as_str(), status),
+        "token_in": order.token_in.symbol,
+        "token_out": order.token_out.symbol,
+        "amount": story.amount(),
+        "slippage_bps": order.slippage,
+        "failure_reason": story.error(),
+        "created_at": timestamp(order.created_at),
+        "updated_at": timestamp(order.updated_at),
+    })
+}
+
+/// `history` of that reply, oldest first, without a row for `pending`. Tells `story` to its end.
+pub fn history(story: &mut Story, events: &[StoredEvent]) -> Vec<Value> {
+    let rows = story.tell(events).into_iter().map(|(moment, then, at)| {
+        json!({ "status": status(moment), "payload": payload(&then, moment), "created_at": timestamp(at) })
+    });
+    rows.collect()
+}
+
+const fn status(moment: Moment) -> &'static str {
+    match moment {
+        Moment::Routing => "routing",
+        Moment::Building => "building",
+        Moment::Submitted | Moment::Landed => "submitted",
+        Moment::Confirmed => "confirmed",
+        Moment::Failed => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issues(body: &str) -> Vec<(String, String)> {
+        let fields = Fields::read(body.as_bytes()).unwrap();
+        let Err(error) = request(&fields) else { return Vec::new() };
+        let list = error.compat_field("error").cloned().unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        list.as_array().unwrap().iter().map(|issue| (text(&issue["path"][0]), text(&issue["code"]))).collect()
+    }
+
+    fn expect(body: &str, expected: &[(&str, &str)]) {
+        let expected: Vec<_> = expected.iter().map(|(path, code)| ((*path).to_owned(), (*code).to_owned())).collect();
+        assert_eq!(issues(body), expected, "{body}");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_listed_at_once() {
+        expect(
+            r#"{"type":"limit"}"#,
+            &[
+                ("type", "invalid_literal"),
+                ("tokenIn", "invalid_type"),
+                ("tokenOut", "invalid_type"),
+                ("amount", "invalid_type"),
+            ],
+        );
+        let with = |rest: &str| format!(r#"{{"type":"market","tokenIn":"SOL","tokenOut":"USDC",{rest}}}"#);
+        expect(&with(r#""amount":1"#), &[]);
+        expect(&with(r#""amount":1,"slippageBps":1000"#), &[]);
+        expect(&with(r#""amount":0"#), &[("amount", "too_small")]);
+        expect(&with(r#""amount":"1""#), &[("amount", "invalid_type")]);
+        expect(&with(r#""amount":1,"slippageBps":0"#), &[("slippageBps", "too_small")]);
+        expect(&with(r#""amount":1,"slippageBps":1001"#), &[("slippageBps", "too_big")]);
+        expect(&with(r#""amount":1,"slippageBps":1.5"#), &[("slippageBps", "invalid_type")]);
+        expect(&with(r#""amount":1,"slippageBps":null"#), &[("slippageBps", "invalid_type")]);
+        expect(r#"{"type":"market","tokenIn":"SOL","tokenOut":"SOL","amount":1}"#, &[("tokenOut", "custom")]);
+    }
+}

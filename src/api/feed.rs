@@ -1,0 +1,239 @@
+//! Feed: every event of every order, once each and in cursor order, for all sockets of this process.
+//!
+//! The bus may lose, repeat and reorder, so a message is only a hint: the next event in line is passed on, anything
+//! else makes the feed read the store. Owns the position in the stream and the frames' text, which is written once
+//! for all sockets. Survives outages of store and bus; never drops or invents an event.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::{
+    sync::{broadcast, watch},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Views;
+use crate::{
+    domain::{OrderId, StoredEvent},
+    events::{BusMessage, SharedBus, Subscription},
+    store::{SharedStore, StoreError},
+};
+
+/// Events read from the store at once.
+pub const PAGE: u32 = 500;
+/// Frames kept for a follower of one order. An order has a dozen events; more than this are read from the store.
+const ORDER_BUFFER: usize = 32;
+/// How often the store is looked at although the bus is silent: what a lost message costs.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The rest after a failed look; doubles up to `LONGEST_REST`.
+const FIRST_REST: Duration = Duration::from_millis(100);
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
+/// One event with its text.
+#[derive(Debug)]
+pub struct Frame {
+    /// The event.
+    pub event: Arc<StoredEvent>,
+    /// Its JSON, as `/v1/stream` sends it.
+    pub text: Utf8Bytes,
+}
+
+type Sender = broadcast::Sender<Arc<Frame>>;
+
+/// The feed.
+pub struct Feed {
+    views: Views,
+    all: Sender,
+    orders: Mutex<HashMap<OrderId, Sender>>,
+    /// The cursor up to which events have been passed on; `None` until the feed runs.
+    position: watch::Sender<Option<u64>>,
+}
+
+impl Feed {
+    /// A feed that keeps `capacity` frames for a slow subscriber; who falls further behind is cut off.
+    pub fn new(views: Views, capacity: usize) -> Self {
+        Self { views, all: Sender::new(capacity.max(1)), orders: Mutex::default(), position: watch::Sender::new(None) }
+    }
+
+    /// How events are rendered.
+    pub const fn views(&self) -> &Views {
+        &self.views
+    }
+
+    /// Hears every frame from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Frame>> {
+        self.all.subscribe()
+    }
+
+    /// Hears the frames of one order from now on.
+    pub fn subscribe_order(self: &Arc<Self>, id: OrderId) -> OrderReceiver {
+        let receiver = self.orders().entry(id).or_insert_with(|| Sender::new(ORDER_BUFFER)).subscribe();
+        OrderReceiver { feed: self.clone(), id, receiver }
+    }
+
+    /// The position in the stream; waits until the feed runs. Whoever has subscribed before hears everything after
+    /// it: what is stored later is passed on later.
+    pub async fn position(&self) -> u64 {
+        let mut position = self.position.subscribe();
+        loop {
+            if let Some(cursor) = *position.borrow_and_update() {
+                return cursor;
+            }
+            // The sender lives in `self`, so this cannot fail.
+            let _ = position.changed().await;
+        }
+    }
+
+    /// A stored event as the feed would pass it on.
+    pub fn frame(&self, event: Arc<StoredEvent>) -> Arc<Frame> {
+        let text = self.views.event(&event).to_string().into();
+        Arc::new(Frame { event, text })
+    }
+
+    /// Carries events until `shutdown`. Run it once per process, as one of its long-lived tasks.
+    pub async fn run(&self, store: SharedStore, bus: SharedBus, shutdown: CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.carry(store, bus) => {}
+        }
+    }
+
+    async fn carry(&self, store: SharedStore, bus: SharedBus) {
+        // Subscribed before the store is asked, so that nothing falls in between.
+        let mut heard = Some(bus.subscribe());
+        let mut rest = FIRST_REST;
+        let mut last = loop {
+            match store.cursor().await {
+                Ok(cursor) => break cursor,
+                Err(error) => {
+                    tracing::warn!(%error, "the feed cannot start yet");
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(LONGEST_REST);
+                }
+            }
+        };
+        self.position.send_replace(Some(last));
+        rest = FIRST_REST;
+        let mut failing = false;
+        let mut next_look = Instant::now() + LOOK_EVERY;
+        loop {
+            let look = tokio::select! {
+                message = next(&mut heard) => match message {
+                    Some(BusMessage::Event(event)) if event.cursor <= last => false,
+                    Some(BusMessage::Event(event)) if event.cursor == last + 1 => {
+                        last = event.cursor;
+                        self.pass_on(event);
+                        false
+                    }
+                    // While the store fails, its rest decides when to look again.
+                    Some(_) => !failing,
+                    None => {
+                        heard = None;
+                        false
+                    }
+                },
+                () = sleep_until(next_look) => {
+                    if heard.is_none() {
+                        heard = Some(bus.subscribe());
+                    }
+                    true
+                }
+            };
+            if !look {
+                continue;
+            }
+            match self.catch_up(&store, &mut last).await {
+                Ok(()) => {
+                    if failing {
+                        tracing::info!(cursor = last, "the feed has caught up");
+                    }
+                    (failing, rest) = (false, FIRST_REST);
+                    next_look = Instant::now() + LOOK_EVERY;
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, cursor = last, "the feed cannot read the store");
+                    }
+                    failing = true;
+                    next_look = Instant::now() + rest;
+                    rest = (rest * 2).min(LONGEST_REST);
+                }
+            }
+        }
+    }
+
+    /// Passes on everything that is stored after `last`.
+    async fn catch_up(&self, store: &SharedStore, last: &mut u64) -> Result<(), StoreError> {
+        loop {
+            let page = store.events_since(*last, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            for event in page {
+                *last = event.cursor;
+                self.pass_on(Arc::new(event));
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn pass_on(&self, event: Arc<StoredEvent>) {
+        // The position first: who subscribes and then reads it hears exactly what comes after it.
+        self.position.send_replace(Some(event.cursor));
+        let follower = self.orders().get(&event.order_id).cloned();
+        if follower.is_none() && self.all.receiver_count() == 0 {
+            return;
+        }
+        let frame = self.frame(event);
+        // An error says that nobody listens.
+        if let Some(follower) = follower {
+            let _ = follower.send(frame.clone());
+        }
+        let _ = self.all.send(frame);
+    }
+
+    fn orders(&self) -> MutexGuard<'_, HashMap<OrderId, Sender>> {
+        // Nothing panics while holding it.
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The next bus message; without a subscription there is none, ever.
+async fn next(heard: &mut Option<Box<dyn Subscription>>) -> Option<BusMessage> {
+    match heard {
+        Some(subscription) => subscription.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One follower's end of an order's frames.
+pub struct OrderReceiver {
+    feed: Arc<Feed>,
+    id: OrderId,
+    receiver: broadcast::Receiver<Arc<Frame>>,
+}
+
+impl OrderReceiver {
+    /// The next frame. Cancel-safe.
+    ///
+    /// # Errors
+    /// When this follower fell behind, or the feed has gone.
+    pub async fn recv(&mut self) -> Result<Arc<Frame>, broadcast::error::RecvError> {
+        self.receiver.recv().await
+    }
+}
+
+impl Drop for OrderReceiver {
+    fn drop(&mut self) {
+        let mut orders = self.feed.orders();
+        // This receiver still counts.
+        if orders.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            orders.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Follow: one reader's way through the events, stored ones first, then live ones, each once and in order.
+//!
+//! Owns the seam between the store and the feed: it subscribes first and reads the store then, so that what is stored
+//! in between is heard twice and told once. Never sends anything.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::feed::{Feed, Frame, OrderReceiver, PAGE};
+use crate::{
+    domain::{OrderId, Status, StoredEvent},
+    store::{SharedStore, StoreError},
+};
+
+/// Which events of all orders are wanted. Empty fields do not filter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only events that leave the order in one of these.
+    pub statuses: Vec<Status>,
+    /// Only orders that pay this symbol.
+    pub token_in: Option<String>,
+    /// Only orders that receive this symbol.
+    pub token_out: Option<String>,
+}
+
+impl Filter {
+    /// Whether every event passes.
+    pub const fn is_empty(&self) -> bool {
+        self.statuses.is_empty() && self.token_in.is_none() && self.token_out.is_none()
+    }
+
+    fn lets_through(&self, event: &StoredEvent) -> bool {
+        (self.statuses.is_empty() || self.statuses.contains(&event.status))
+            && self.token_in.as_ref().is_none_or(|symbol| *symbol == event.token_in)
+            && self.token_out.as_ref().is_none_or(|symbol| *symbol == event.token_out)
+    }
+}
+
+/// Why there is no next event.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// The reader is slower than the events.
+    #[error("the reader is slower than the events")]
+    Behind,
+    /// The stored events cannot be read.
+    #[error("the stored events cannot be read")]
+    Store(#[from] StoreError),
+    /// The feed has gone.
+    #[error("the feed has gone")]
+    Closed,
+}
+
+/// A reader's position.
+pub struct Follow {
+    feed: Arc<Feed>,
+    store: SharedStore,
+    scope: Scope,
+    /// The cursor up to which everything has been told or was not wanted.
+    seen: u64,
+    /// Read from the store, not told yet.
+    stored: VecDeque<Arc<Frame>>,
+    /// Whether the store has to be read before the feed is listened to (again).
+    store_first: bool,
+    /// Whether anything live was told since the store was read.
+    live: bool,
+}
+
+enum Scope {
+    Order { id: OrderId, receiver: OrderReceiver, seq: u64 },
+    All { filter: Filter, receiver: broadcast::Receiver<Arc<Frame>> },
+}
+
+impl Follow {
+    /// One order's events with a cursor above `since`, from the first on when that is 0.
+    pub async fn order(feed: Arc<Feed>, store: SharedStore, id: OrderId, since: u64) -> Self {
+        let receiver = feed.subscribe_order(id);
+        feed.position().await; // until the feed runs it passes nothing on, and would begin after what is stored
+        let scope = Scope::Order { id, receiver, seq: 0 };
+        Self { feed, store, scope, seen: since, stored: VecDeque::new(), store_first: true, live: false }
+    }
+
+    /// The events of all orders with a cursor above `since`, or from now on.
+    pub async fn matching(feed: Arc<Feed>, store: SharedStore, filter: Filter, since: Option<u64>) -> Self {
+        let receiver = feed.subscribe();
+        let now = feed.position().await;
+        let scope = Scope::All { filter, receiver };
+        let (seen, store_first) = (since.unwrap_or(now), since.is_some());
+        Self { feed, store, scope, seen, stored: VecDeque::new(), store_first, live: false }
+    }
+
+    /// The cursor up to which everything has been told.
+    pub const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// The next event. Cancel-safe: a dropped call has told nothing and lost nothing.
+    ///
+    /// # Errors
+    /// When there is none any more; a new follower with `since` goes on where this one ended.
+    pub async fn next(&mut self) -> Result<Arc<Frame>, Lost> {
+        loop {
+            if let Some(frame) = self.stored.pop_front() {
+                self.seen = self.seen.max(frame.event.cursor);
+                return Ok(frame);
+            }
+            if self.store_first {
+                self.read_store().await?;
+                continue;
+            }
+            let received = match &mut self.scope {
+                Scope::Order { receiver, .. } => receiver.recv().await,
+                Scope::All { receiver, .. } => receiver.recv().await,
+            };
+            match received {
+                Ok(frame) if frame.event.cursor <= self.seen => {}
+                Ok(frame) => {
+                    self.seen = frame.event.cursor;
+                    self.live = true;
+                    match &mut self.scope {
+                        Scope::Order { seq, .. } => *seq = frame.event.seq,
+                        Scope::All { filter, .. } if !filter.lets_through(&frame.event) => continue,
+                        Scope::All { .. } => {}
+                    }
+                    return Ok(frame);
+                }
+                Err(RecvError::Lagged(_)) => match self.scope {
+                    // One order's events are few: the store has what was missed.
+                    Scope::Order { .. } => self.store_first = true,
+                    // Missed while the store was read, so the store has it.
+                    Scope::All { .. } if !self.live => self.store_first = true,
+                    Scope::All { .. } => return Err(Lost::Behind),
+                },
+                Err(RecvError::Closed) => return Err(Lost::Closed),
+            }
+        }
+    }
+
+    /// Reads the next page; when it is the last one, the feed has what follows.
+    async fn read_store(&mut self) -> Result<(), StoreError> {
+        match &mut self.scope {
+            Scope::Order { id, seq, .. } => {
+                let events = self.store.history(*id, *seq).await?;
+                *seq = events.last().map_or(*seq, |event| event.seq);
+                let seen = self.seen;
+                let wanted = events.into_iter().filter(|event| event.cursor > seen);
+                self.stored.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
+                self.store_first = false;
+            }
+            Scope::All { filter, .. } => {
+                let events = self.store.events_since(self.seen, PAGE).await?;
+                self.store_first = events.len() == PAGE as usize;
+                // Set now, so that a page without a wanted event is not read again.
+                self.seen = events.last().map_or(self.seen, |event| event.cursor);
+                let wanted = events.into_iter().filter(|event| filter.lets_through(event));
+                self.stored.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
+            }
+        }
+        self.live = false;
+        Ok(())
+    }
+}

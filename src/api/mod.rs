@@ -1,0 +1,180 @@
+//! API: how clients reach the engine over HTTP and WebSocket.
+//!
+//! Translates, and decides nothing about orders: every write goes through `Intake`, every event comes from `Feed`.
+//!
+//! ```text
+//! server    connections, their bound, the graceful end      request   ids, span, time-out, error bodies
+//! origin    which web pages may come in, CORS               auth      the key
+//! routes    which path is whose                             body      reading a JSON body exactly
+//! orders, quotes                 /v1 over REST              views     our own JSON
+//! feed      every event once, in order, for this process    follow    stored events, then live ones
+//! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
+//! compat    the older engines' clients, by dialect          health    /health, /ready
+//! ```
+
+pub mod auth;
+pub mod body;
+pub mod compat;
+pub mod error;
+pub mod feed;
+pub mod follow;
+pub mod health;
+pub mod orders;
+pub mod origin;
+pub mod quotes;
+pub mod request;
+mod routes;
+pub mod server;
+pub mod socket;
+pub mod stream;
+pub mod views;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    auth::ApiKey,
+    error::ApiError,
+    feed::{Feed, Frame},
+    health::{Probes, Switches},
+    origin::Origins,
+    server::serve,
+    views::Views,
+};
+use crate::{domain::ErrorCode, engine::Intake, router::Router, store::SharedStore};
+
+/// How the API behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The key that everything but health demands; `None` lets everybody in.
+    pub api_key: Option<ApiKey>,
+    /// Which web pages may come in.
+    pub origins: Origins,
+    /// Whether those pages may read answers across origins (the older engines' HTML dashboards need it).
+    pub cors: bool,
+    /// The largest request body, in bytes.
+    pub body_limit: usize,
+    /// HTTP connections at the same time; more wait in the system's backlog.
+    pub max_connections: usize,
+    /// How long a client may take for a request's head, and a kept connection may be idle.
+    pub header_timeout: Duration,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// How long requests and sockets may take to end after the shutdown.
+    pub shutdown_grace: Duration,
+    /// WebSockets at the same time; more are answered 503.
+    pub max_sockets: usize,
+    /// How often a socket is pinged. A peer that answers none of two is dead.
+    pub ping_interval: Duration,
+    /// How long a socket's peer may take to read one frame.
+    pub send_timeout: Duration,
+    /// How long an older client's `confirmed` waits for the amounts really moved before the quoted ones are sent.
+    pub settle_wait: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            api_key: None,
+            origins: Origins::default(),
+            cors: false,
+            body_limit: 16 * 1024,
+            max_connections: 1_024,
+            header_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(10),
+            max_sockets: 2_048,
+            ping_interval: Duration::from_secs(15),
+            send_timeout: Duration::from_secs(5),
+            settle_wait: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What the API talks to.
+pub struct Parts {
+    /// Accepts and cancels.
+    pub intake: Arc<Intake>,
+    /// The truth, for reading.
+    pub store: SharedStore,
+    /// Quotes.
+    pub router: Arc<Router>,
+    /// Every event, in order. Somebody has to run it.
+    pub feed: Arc<Feed>,
+    /// Health.
+    pub probes: Arc<Probes>,
+}
+
+/// What every handler shares.
+#[derive(Clone)]
+pub struct ApiState(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    options: Options,
+    sockets: Arc<Semaphore>,
+    closing: CancellationToken,
+}
+
+impl ApiState {
+    /// Joins the parts. Starts nothing. One state may be served on several listeners.
+    pub fn new(parts: Parts, options: Options) -> Self {
+        let sockets = Arc::new(Semaphore::new(options.max_sockets));
+        Self(Arc::new(Inner { parts, options, sockets, closing: CancellationToken::new() }))
+    }
+
+    /// How to behave.
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.0.parts.intake
+    }
+
+    pub(crate) fn store(&self) -> &SharedStore {
+        &self.0.parts.store
+    }
+
+    pub(crate) fn quoting(&self) -> &Router {
+        &self.0.parts.router
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.0.parts.feed
+    }
+
+    pub(crate) fn views(&self) -> &Views {
+        self.0.parts.feed.views()
+    }
+
+    pub(crate) fn probes(&self) -> &Probes {
+        &self.0.parts.probes
+    }
+
+    /// Cancelled when sockets have to close.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.0.closing
+    }
+
+    /// A place for one more socket, held as long as it lives.
+    pub(crate) fn socket_room(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.0.sockets.clone().try_acquire_owned().map_err(|_| {
+            ApiError::new(ErrorCode::RateLimited, "as many sockets are open as this daemon allows: try again later")
+                .status(axum::http::StatusCode::SERVICE_UNAVAILABLE)
+        })
+    }
+
+    fn close_sockets(&self) {
+        self.0.closing.cancel();
+    }
+
+    /// Waits until the last socket has gone.
+    async fn sockets_closed(&self) {
+        let all = u32::try_from(self.0.options.max_sockets).unwrap_or(u32::MAX);
+        // An error would say that the semaphore is closed, which nobody does.
+        let _ = self.0.sockets.acquire_many(all).await;
+    }
+}

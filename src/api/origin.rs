@@ -1,0 +1,131 @@
+//! Origins: which web pages may talk to the daemon.
+//!
+//! Sockets know no CORS, so without this rule any page a user visits could watch and trade with a daemon on
+//! localhost. Owns that rule and, where it is switched on, CORS. Programs send no `Origin` and are not concerned.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::ApiError;
+use crate::domain::ErrorCode;
+
+/// Which origins are let in, beside an absent one and localhost.
+#[derive(Clone, Debug)]
+pub struct Origins {
+    /// `Origin: null`, which pages opened as files send (and sandboxed frames, too).
+    pub null: bool,
+    /// Others, as a browser writes them: `https://desk.example`.
+    pub listed: Vec<String>,
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self { null: true, listed: Vec::new() }
+    }
+}
+
+/// What a request says about the page it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nothing: no browser.
+    Absent,
+    /// A page that is let in.
+    Allowed(HeaderValue),
+    /// Any other page.
+    Foreign,
+}
+
+impl Origin {
+    /// Judges a request's headers.
+    pub fn of(headers: &HeaderMap, origins: &Origins) -> Self {
+        let Some(value) = headers.get(header::ORIGIN) else { return Self::Absent };
+        let allowed = value.to_str().is_ok_and(|origin| {
+            (origin == "null" && origins.null)
+                || is_localhost(origin)
+                || origins.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
+        });
+        if allowed { Self::Allowed(value.clone()) } else { Self::Foreign }
+    }
+}
+
+fn is_localhost(origin: &str) -> bool {
+    let Some(host) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Refuses a foreign page's sockets and writes. Its plain reads are harmless: without CORS it cannot see the answer.
+pub fn refuse(request: &Request, origin: &Origin) -> Option<ApiError> {
+    let harmless = request.method().is_safe() && !request.headers().contains_key(header::UPGRADE);
+    (*origin == Origin::Foreign && !harmless).then(|| {
+        ApiError::new(ErrorCode::Unauthorized, "pages of this origin may not use this daemon: list the origin first")
+            .status(StatusCode::FORBIDDEN)
+    })
+}
+
+/// The answer to a browser's question before a cross-origin request, where CORS is on.
+pub fn preflight(request: &Request, origin: &Origin, cors: bool) -> Option<Response> {
+    let asks = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && matches!(origin, Origin::Allowed(_));
+    (cors && asks).then(|| {
+        (
+            StatusCode::NO_CONTENT,
+            [
+                (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+                (
+                    header::ACCESS_CONTROL_ALLOW_HEADERS,
+                    "content-type, authorization, x-api-key, idempotency-key, x-request-id",
+                ),
+                (header::ACCESS_CONTROL_MAX_AGE, "600"),
+            ],
+        )
+            .into_response()
+    })
+}
+
+/// Lets an allowed page read the answer.
+pub fn share(response: &mut Response, origin: &Origin) {
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    if let Origin::Allowed(value) = origin {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_local_pages_and_listed_ones_are_let_in() {
+        let origins = Origins { null: true, listed: vec!["https://desk.example".into()] };
+        let judge = |text: &str, origins: &Origins| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, HeaderValue::from_str(text).unwrap());
+            Origin::of(&headers, origins)
+        };
+        for good in [
+            "null",
+            "http://localhost:5173",
+            "http://127.0.0.1",
+            "https://[::1]:3000",
+            "http://[::1]",
+            "https://desk.example",
+        ] {
+            assert!(matches!(judge(good, &origins), Origin::Allowed(_)), "{good}");
+        }
+        for bad in
+            ["https://evil.example", "http://localhost.evil.example", "http://127.0.0.1.evil.example:80", "file://", ""]
+        {
+            assert_eq!(judge(bad, &origins), Origin::Foreign, "{bad}");
+        }
+        assert_eq!(judge("null", &Origins { null: false, listed: Vec::new() }), Origin::Foreign);
+        assert_eq!(Origin::of(&HeaderMap::new(), &origins), Origin::Absent);
+    }
+}

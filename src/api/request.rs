@@ -1,0 +1,93 @@
+//! Request envelope: what every request goes through, whichever handler answers it.
+//!
+//! Owns request ids, the tracing span, the time-out, the origin rule and the writing of error bodies. Never knows
+//! what a request is about.
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{
+    ApiError, ApiState,
+    error::Shape,
+    origin::{self, Origin},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A longer id from a client is not taken over: it would fill our logs.
+const LONGEST_REQUEST_ID: usize = 64;
+
+/// The middleware around everything.
+pub async fn envelope(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let shape = Shape::of(request.uri().path());
+    let origin = Origin::of(request.headers(), &state.options().origins);
+    let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
+    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
+    async {
+        let mut response = match origin::refuse(&request, &origin) {
+            Some(refusal) => refusal.into_response(),
+            None => match origin::preflight(&request, &origin, state.options().cors) {
+                Some(answer) => answer,
+                None => match tokio::time::timeout(state.options().request_timeout, next.run(request)).await {
+                    Ok(response) => response,
+                    Err(_) => ApiError::timed_out().into_response(),
+                },
+            },
+        };
+        if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+            if error.is_ours() {
+                tracing::error!(code = error.code().as_str(), error = error.chain(), "request failed");
+            } else {
+                tracing::debug!(code = error.code().as_str(), error = error.chain(), "request refused");
+            }
+            response = error.render(shape, &id);
+        }
+        tracing::debug!(status = response.status().as_u16(), "answered");
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        if state.options().cors {
+            origin::share(&mut response, &origin);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// The client's own id if it is a sane one, else a fresh one.
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| {
+            (1..=LONGEST_REQUEST_ID).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        })
+        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sane_request_id_is_taken_over() {
+        let with = |id: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(with("client-1.a_B"), "client-1.a_B");
+        for insane in ["", "a b", "<script>", &"x".repeat(65)] {
+            assert_ne!(with(insane), insane);
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,103 @@
+//! Server: turns accepted connections into requests, within bounds, until it is told to stop.
+//!
+//! Owns the accept loop, the connection tasks, the bound on connections and the graceful end. Never looks into a
+//! request. axum's own `serve` has neither a bound on connections nor a time-out for slow headers.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::{ApiState, routes};
+
+/// The rest after an accept failed for want of descriptors or memory, as in every accept loop.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Serves the API on `listener` until `shutdown`: then it accepts no more, lets running requests finish, closes
+/// sockets with a reason, and ends within the grace of the options, whatever clients do.
+///
+/// # Errors
+/// When the listener is unusable from the start.
+pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    let app = routes::router(state.clone());
+    let room = Arc::new(Semaphore::new(state.options().max_connections));
+    let mut open = JoinSet::new();
+    tracing::info!(%address, "api listens");
+    loop {
+        let stream = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(_) = open.join_next() => continue,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        match stream {
+            Ok((stream, permit)) => {
+                let connection = connection(stream, app.clone(), state.options().header_timeout, shutdown.clone());
+                open.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+    drop(listener);
+    state.close_sockets();
+    let finished = timeout(state.options().shutdown_grace, async {
+        while open.join_next().await.is_some() {}
+        state.sockets_closed().await;
+    });
+    if finished.await.is_err() {
+        tracing::warn!(connections = open.len(), "requests or sockets outlived the grace and are cut off");
+    }
+    open.shutdown().await;
+    tracing::info!(%address, "api stopped");
+    Ok(())
+}
+
+/// Waits for room first: connections above the bound wait in the system's backlog. Cancel-safe.
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit))
+}
+
+/// One connection until its end. A socket leaves it with the upgrade and lives on in axum's own task.
+async fn connection(stream: TcpStream, app: Router, header_timeout: Duration, shutdown: CancellationToken) {
+    // Frames and answers are small and wanted at once; a failure costs only latency.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(app.map_request(|request: hyper::Request<_>| request.map(Body::new)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
