@@ -7,7 +7,7 @@ use swapd::{
     queue::{self, QueueError, QueueOptions},
 };
 
-use super::{Backend, LONG, SHORT, claim, ids};
+use super::backend::{Backend, LONG, SHORT, claim, ids};
 use crate::support::{
     eventually,
     servers::{Disk, RedisServer, shared_redis},
