@@ -223,8 +223,10 @@ pub struct Api {
     /// Longest time for one request.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
-    /// Web origins that may open a socket, beside none, `null` and this machine.
+    /// Web origins that may come in, beside none, `null` and this machine.
     pub origins: Vec<String>,
+    /// Whether those pages may read answers across origins.
+    pub cors: bool,
 }
 
 /// What orders may say.
@@ -505,6 +507,7 @@ impl Default for Api {
             max_sockets: 1_024,
             request_timeout: Duration::from_secs(10),
             origins: Vec::new(),
+            cors: false,
         }
     }
 }

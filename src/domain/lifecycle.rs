@@ -449,3 +449,6 @@ pub struct StoredEvent {
     #[serde(flatten)]
     pub event: OrderEvent,
 }
+
+#[cfg(test)]
+mod tests;

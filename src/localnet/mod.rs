@@ -7,6 +7,7 @@
 //! Owns the chain's threads and ports. Binds 127.0.0.1 only, keeps everything in memory, and forgets it all
 //! at the end: never keep a journal across a restart of the chain.
 
+mod events;
 mod ids;
 mod model;
 mod scenario;
@@ -35,8 +36,8 @@ static STARTING: Mutex<()> = Mutex::new(());
 /// How often a start is tried again when someone took a port that was free a moment ago.
 const PORT_ATTEMPTS: usize = 4;
 
-/// What to run. Plain values: knows nothing of swapd's config.
-#[derive(Clone, Debug)]
+/// What to run. Plain values: knows nothing of swapd's config. No `Debug`: the cluster's URL may hold a key.
+#[derive(Clone)]
 pub struct Options {
     /// Length of a slot. Devnet has 400 ms; a blockhash lives for about 150 of them.
     pub slot_time: Duration,

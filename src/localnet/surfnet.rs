@@ -1,7 +1,7 @@
 //! Surfnet: Surfpool on threads of its own.
 //!
 //! Owns the seam to Surfpool and its newer Solana crates: what crosses it is bytes, numbers and addresses.
-//! Owns also start, readiness, the draining of Surfpool's events into `tracing`, and the end. Never decides
+//! Owns also start, readiness and the end. Never decides
 //! what is on the chain.
 
 use std::{
@@ -29,6 +29,7 @@ use surfpool_types::{
     SurfpoolConfig,
 };
 
+use super::events::{self, Redaction};
 use super::scenario::Token;
 use super::seed::{self, Seeded};
 use super::{LocalnetError, Options, ids, model};
@@ -90,16 +91,18 @@ impl Surfnet {
         let locker = SurfnetSvmLocker::new(svm);
         let (commands, commands_rx) = crossbeam_channel::unbounded();
         let (stop_events, stopped) = crossbeam_channel::bounded(0);
+        let redaction = Redaction::of(options.clone_from.as_ref());
+        let told = redaction.clone();
         let (ready_tx, ready) = crossbeam_channel::bounded(1);
         let events = spawn("localnet-events", move || {
-            drain(&simnet_events, &stopped, &ready_tx);
+            events::drain(&simnet_events, &stopped, &ready_tx, &told);
         })?;
         let (ended_tx, ended) = crossbeam_channel::bounded(1);
         let config = surfpool_config(options, ports, slot_time);
         let (chain_locker, chain_commands) = (locker.clone(), commands.clone());
         let chain = spawn("localnet-chain", move || {
             let outcome = run_chain(chain_locker, config, chain_commands, commands_rx, geyser_events);
-            let _ = ended_tx.send(outcome);
+            let _ = ended_tx.send(outcome.map_err(|reason| redaction.apply(&reason)));
         })?;
         let surfnet = Self {
             commands,
@@ -142,7 +145,7 @@ impl Surfnet {
             default(START_TIMEOUT) => return Err(LocalnetError::NotReady(START_TIMEOUT)),
         }
         while Instant::now() < deadline {
-            if is_healthy(self.ports.0) && accepts(self.ports.1) {
+            if is_healthy(self.ports.0) && !is_free(self.ports.1) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -168,7 +171,7 @@ impl Drop for Surfnet {
             }
         }
         // Surfpool closes its servers on a thread of their own.
-        while [self.ports.0, self.ports.1].into_iter().any(accepts) && Instant::now() < deadline {
+        while !(is_free(self.ports.0) && is_free(self.ports.1)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
         drop(self.stop_events.take());
@@ -299,35 +302,6 @@ fn run_chain(
         .map_err(|error| error.to_string())
 }
 
-/// Keeps Surfpool's bounded event channel empty: some of its senders wait for room.
-fn drain(events: &Receiver<SimnetEvent>, stopped: &Receiver<()>, ready: &Sender<()>) {
-    loop {
-        crossbeam_channel::select! {
-            recv(stopped) -> _ => return,
-            recv(events) -> event => match event {
-                Ok(SimnetEvent::CoreStarted(_)) => {
-                    let _ = ready.try_send(());
-                }
-                Ok(event) => report(&event),
-                Err(_) => return,
-            },
-        }
-    }
-}
-
-fn report(event: &SimnetEvent) {
-    match event {
-        SimnetEvent::DebugLog(_, text) => tracing::trace!(target: "swapd::localnet", "{text}"),
-        SimnetEvent::InfoLog(_, text) | SimnetEvent::Connected(text) => {
-            tracing::debug!(target: "swapd::localnet", "{text}");
-        }
-        SimnetEvent::WarnLog(_, text) | SimnetEvent::ErrorLog(_, text) | SimnetEvent::Aborted(text) => {
-            tracing::warn!(target: "swapd::localnet", "{text}")
-        }
-        _ => {}
-    }
-}
-
 /// Whether `getHealth` says "ok".
 fn is_healthy(port: u16) -> bool {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"getHealth"}"#;
@@ -347,8 +321,9 @@ fn is_healthy(port: u16) -> bool {
     answer().is_ok_and(|answer| answer.contains(r#""result":"ok""#))
 }
 
-fn accepts(port: u16) -> bool {
-    connect(port).is_ok()
+/// Whether nobody listens there. Asks by binding: the WebSocket server does not take a mere connection well.
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 fn connect(port: u16) -> std::io::Result<TcpStream> {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{SinkExt, StreamExt};
 use solana_client::{client_error::ClientError, nonblocking::rpc_client::RpcClient};
 use solana_commitment_config::CommitmentConfig;
 use solana_sdk::{
@@ -112,6 +113,15 @@ async fn a_chain_starts_answers_and_ends() {
     let money = chain.rpc.get_balance(&chain.wallet.pubkey()).await;
     assert_eq!(money.unwrap(), 10_000_000_000_000);
 
+    let (mut socket, _) = tokio_tungstenite::connect_async(chain.localnet.ws_url()).await.expect("a socket");
+    let subscribe = r#"{"jsonrpc":"2.0","id":1,"method":"slotSubscribe"}"#;
+    socket.send(subscribe.into()).await.expect("sent");
+    for wanted in ["result", "slotNotification"] {
+        let frame = socket.next().await.expect("an open socket").expect("a frame");
+        assert!(frame.to_text().expect("text").contains(wanted), "{frame}");
+    }
+
+    // Open connections do not hold it up.
     let stopping = Instant::now();
     chain.localnet.stop();
     eprintln!("ended after {:?}", stopping.elapsed());

@@ -180,10 +180,11 @@ impl JobQueue for RedisQueue {
                     let deliveries = deliveries.to_string();
                     let claim = Claim::of(&entry, &deliveries, &text);
                     // The read may have been left lying since: make sure that the entry is still ours.
-                    if began.elapsed() > self.lease / 3
-                        && !self.hold([(entry.as_str(), deliveries.as_str())].into_iter()).await?.is_empty()
-                    {
-                        continue;
+                    if began.elapsed() > self.lease / 3 {
+                        let lost = self.hold([(entry.as_str(), deliveries.as_str())].into_iter()).await;
+                        if !lost.is_ok_and(|lost| lost.is_empty()) {
+                            continue;
+                        }
                     }
                     match claim {
                         Some(claim) => return Ok(claim),

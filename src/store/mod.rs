@@ -5,12 +5,15 @@
 //!
 //! ```text
 //! OrderStore (sqlite | postgres): reads go to a pool, writes go to
+//!   change   one write, encoded by its caller
 //!   writer   gathers what waits, commits it as one group, answers each caller
 //!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
-//!   rows     the columns of an order, an event, an attempt
+//!   rows     an order, a promise, an attempt as they are written; columns reads them back
 //!   tables   the statements that store many rows at once, in both dialects
 //! ```
 
+mod change;
+mod columns;
 mod listing;
 mod plan;
 mod postgres;

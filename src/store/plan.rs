@@ -9,100 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::{
-    Creation, IdempotencyKey, Reservation, Shortfall, StoreError,
-    rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, stored_form, stored_time, time_text},
+    Creation, Reservation, Shortfall, StoreError,
+    change::{AttemptOutcome, Change, EventChange, Outcome},
+    rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
     tables::Statements,
 };
-use crate::domain::{BaseUnits, Lamports, Order, OrderEvent, OrderId, Slot, Status, StoredEvent};
-
-/// One write that waits for its commit.
-#[derive(Debug)]
-pub(super) enum Change {
-    /// An order's next event.
-    Event(Box<EventChange>),
-    /// Something to remember.
-    Fact { name: String, value: String },
-}
-
-/// An order's next event, encoded by the caller so that the writer only has to decide.
-#[derive(Debug)]
-pub(super) struct EventChange {
-    /// The event as it will be read back. Its cursor is given by the plan.
-    stored: StoredEvent,
-    payload: String,
-    row: OrderRow,
-    key: Option<IdempotencyKey>,
-    reservation: Option<Reservation>,
-    attempt: Option<AttemptColumns>,
-    outcome: Option<AttemptOutcome>,
-}
-
-/// What became of an order's newest signature. The earlier ones are settled: at most one is ever alive.
-#[derive(Debug, Serialize)]
-pub(super) struct AttemptOutcome {
-    order_id: String,
-    n: u8,
-    outcome: &'static str,
-    slot: Option<Slot>,
-}
-
-impl EventChange {
-    pub(super) fn created(order: &Order, key: Option<&IdempotencyKey>) -> Result<Self, StoreError> {
-        Ok(Self { key: key.cloned(), ..Self::new(order, &OrderEvent::Created)? })
-    }
-
-    pub(super) fn appended(
-        order: &Order,
-        event: &OrderEvent,
-        reservation: Option<&Reservation>,
-    ) -> Result<Self, StoreError> {
-        let attempt = match event {
-            OrderEvent::Signed { attempt } => Some(AttemptColumns::new(order.id, attempt, order.updated_at)),
-            _ => None,
-        };
-        let outcome = match event {
-            OrderEvent::Landed { landing, .. } => Some(("landed", Some(landing.slot))),
-            OrderEvent::Rejected { landing, .. } => Some(("rejected", Some(landing.slot))),
-            OrderEvent::Expired { .. } => Some(("expired", None)),
-            OrderEvent::ChainReset => Some(("chain_reset", None)),
-            _ => None,
-        };
-        let outcome = outcome.map(|(outcome, slot)| AttemptOutcome {
-            order_id: order.id.to_string(),
-            n: order.signatures,
-            outcome,
-            slot,
-        });
-        Ok(Self { reservation: reservation.copied(), attempt, outcome, ..Self::new(order, event)? })
-    }
-
-    fn new(order: &Order, event: &OrderEvent) -> Result<Self, StoreError> {
-        let (event, payload) = stored_form(event)?;
-        let stored = StoredEvent {
-            cursor: 0,
-            order_id: order.id,
-            seq: order.version,
-            status: order.status.name(),
-            token_in: order.token_in.symbol.clone(),
-            token_out: order.token_out.symbol.clone(),
-            at: stored_time(order.updated_at),
-            event,
-        };
-        let row = OrderRow::new(order);
-        Ok(Self { stored, payload, row, key: None, reservation: None, attempt: None, outcome: None })
-    }
-}
-
-/// What became of a write.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// The event is stored.
-    Stored(Box<StoredEvent>),
-    /// The idempotency key was used before; nothing is stored.
-    KeyUsed(Creation),
-    /// The fact is stored.
-    Remembered,
-}
+use crate::domain::{BaseUnits, Lamports, OrderId, Status, StoredEvent};
 
 /// What the plan must know of the database, as of now, inside the transaction.
 #[derive(Debug, Default)]
@@ -380,4 +292,107 @@ fn shortfall(reservation: &Reservation, order: OrderId, known: &Known) -> Option
     }
     let free_amount = BaseUnits::new(free(reservation.balance.get(), amount));
     (reservation.amount > free_amount).then_some(Shortfall::Tokens { needed: reservation.amount, free: free_amount })
+}
+
+#[cfg(test)]
+mod tests {
+    use solana_sdk::pubkey::Pubkey;
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::{
+        domain::{Bps, Dialect, ErrorCode, Failure, NewOrder, Order, OrderEvent, OrderKind, Swap, Token},
+        store::IdempotencyKey,
+    };
+
+    fn order() -> Order {
+        let token = Token { symbol: "T".into(), mint: Pubkey::default(), decimals: 6, program: Pubkey::default() };
+        let new = NewOrder {
+            kind: OrderKind::Market,
+            dialect: Dialect::V1,
+            token_in: token.clone(),
+            token_out: token,
+            swap: Swap::ExactIn(BaseUnits::new(1)),
+            slippage: Bps::default(),
+            limit: None,
+            wallet: None,
+        };
+        Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
+    }
+
+    fn create(order: &Order, key: Option<&IdempotencyKey>) -> Change {
+        Change::Event(Box::new(EventChange::created(order, key).unwrap()))
+    }
+
+    fn append(order: &mut Order, event: &OrderEvent, reservation: Option<&Reservation>) -> Change {
+        order.apply(event, OffsetDateTime::UNIX_EPOCH).unwrap();
+        Change::Event(Box::new(EventChange::appended(order, event, reservation).unwrap()))
+    }
+
+    fn lamports(wallet: Pubkey, lamports: u64, as_of: u64) -> Reservation {
+        Reservation {
+            wallet,
+            mint: Pubkey::default(),
+            amount: BaseUnits::ZERO,
+            lamports: Lamports::new(lamports),
+            balance: BaseUnits::ZERO,
+            balance_lamports: Lamports::new(100),
+            as_of,
+        }
+    }
+
+    #[test]
+    fn a_write_sees_the_ones_before_it_in_its_group() {
+        let mut first = order();
+        let mut stale = first.clone();
+        let key = IdempotencyKey { key: "k".into(), body: [1; 32] };
+        let other_body = IdempotencyKey { body: [2; 32], ..key.clone() };
+        let changes = [
+            create(&first, Some(&key)),
+            append(&mut first, &OrderEvent::Claimed, None),
+            append(&mut stale, &OrderEvent::Cancelled, None),
+            create(&order(), Some(&key)),
+            create(&order(), Some(&other_body)),
+        ];
+        let plan = plan(&changes, Known { cursor: 41, ..Known::default() });
+        let id = first.id;
+        assert!(matches!(&plan.answers[0], Ok(Outcome::Stored(event)) if event.cursor == 42));
+        assert!(matches!(&plan.answers[1], Ok(Outcome::Stored(event)) if event.cursor == 43 && event.seq == 2));
+        assert!(matches!(&plan.answers[2], Err(StoreError::VersionConflict)));
+        assert!(matches!(&plan.answers[3], Ok(Outcome::KeyUsed(Creation::Existing(order))) if *order == id));
+        assert!(matches!(&plan.answers[4], Ok(Outcome::KeyUsed(Creation::KeyConflict(order))) if *order == id));
+        assert_eq!((plan.orders.len(), plan.events.len(), plan.keys.len()), (1, 2, 1), "one row for one order");
+        assert_eq!(plan.orders[0].last_cursor, 43);
+    }
+
+    #[test]
+    fn promises_of_one_group_add_up() {
+        let wallet = Pubkey::new_unique();
+        let [mut first, mut second, mut third] = [order(), order(), order()];
+        let known_order = |order: &Order| (order.id, KnownOrder { version: 1, promise: None });
+        let known = Known {
+            cursor: 9,
+            orders: [&first, &second, &third].map(known_order).into(),
+            promises: vec![
+                Promise::of(&lamports(wallet, 30, 0)),
+                Promise { ended_at: Some(8), ..Promise::of(&lamports(wallet, 20, 0)) },
+                Promise::of(&lamports(Pubkey::new_unique(), 1_000, 0)),
+            ],
+            ..Known::default()
+        };
+        let failed = OrderEvent::Failed { failure: Failure::new(ErrorCode::NoRoute, "none") };
+        let changes = [
+            append(&mut first, &OrderEvent::Claimed, Some(&lamports(wallet, 40, 7))),
+            append(&mut second, &OrderEvent::Claimed, Some(&lamports(wallet, 40, 7))),
+            append(&mut first, &failed, None),
+            append(&mut third, &OrderEvent::Claimed, Some(&lamports(wallet, 30, 8))),
+        ];
+        let plan = plan(&changes, known);
+        assert!(plan.answers[0].is_ok(), "30 open, 20 that ended after 7, and 40 are 90");
+        let lacks = Shortfall::Lamports { needed: Lamports::new(40), free: Lamports::new(10) };
+        assert!(matches!(&plan.answers[1], Err(StoreError::ReservationRefused(lacking)) if *lacking == lacks));
+        assert!(plan.answers[2].is_ok());
+        assert!(plan.answers[3].is_ok(), "30 open, 40 that ended after 8, and 30 are 100");
+        assert!(plan.orders[0].promise.is_some(), "the row of its last event keeps the order's promise");
+    }
 }

@@ -16,9 +16,11 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError, listing, migrations,
-    plan::{Change, Known, KnownOrder, Outcome, Plan, Promise, Wanted, plan},
-    rows::{self, Columns},
+    AttemptRow, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    change::{Change, Outcome},
+    columns::{self, Columns},
+    listing, migrations,
+    plan::{Known, KnownOrder, Plan, Promise, Wanted, plan},
     tables::POSTGRES,
     timed_out,
     writer::{Ledger, Writer},
@@ -218,30 +220,30 @@ impl OrderStore for PostgresStore {
              from orders where id = $1"
         );
         let row = self.read(sqlx::query(&sql).bind(id.0).fetch_optional(&self.read_pool)).await?;
-        row.as_ref().map(rows::order_with_wire).transpose()
+        row.as_ref().map(columns::order_with_wire).transpose()
     }
 
     async fn history(&self, id: OrderId, after_seq: u64) -> Result<Vec<StoredEvent>, StoreError> {
         let sql = format!("select {EVENT} where e.order_id = $1 and e.seq > $2 order by e.seq");
         let query = sqlx::query(&sql).bind(id.0).bind(signed(after_seq));
-        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::event).collect()
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::event).collect()
     }
 
     async fn attempts(&self, id: OrderId) -> Result<Vec<AttemptRow>, StoreError> {
         let sql = format!("select {ATTEMPT} from attempts where order_id = $1 order by attempts.n");
         let query = sqlx::query(&sql).bind(id.0);
-        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::attempt).collect()
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::attempt).collect()
     }
 
     async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
         let mut page = listing::page(ORDER, "::uuid", filter, limit);
-        self.read(page.build().fetch_all(&self.read_pool)).await?.iter().map(rows::order).collect()
+        self.read(page.build().fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
     }
 
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         let sql = format!("select {EVENT} where e.cursor > $1 order by e.cursor limit $2");
         let query = sqlx::query(&sql).bind(signed(cursor)).bind(i64::from(limit));
-        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::event).collect()
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::event).collect()
     }
 
     async fn cursor(&self) -> Result<u64, StoreError> {

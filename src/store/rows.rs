@@ -1,19 +1,14 @@
-//! Rows: an order, an event and an attempt as both databases hold them.
+//! Rows: an order, a promise and an attempt as they are written.
 //!
-//! Owns the translation between the domain's values and columns. Rows are written as JSON (one parameter carries a
-//! whole group, whatever its size) and read column by column. Never talks to a database.
+//! Owns the translation from the domain's values to columns, as JSON: one parameter carries the rows of a whole group,
+//! whatever its size (`tables`). Reading them back is `columns`. Never talks to a database.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use serde_json::Value;
-use solana_sdk::pubkey::Pubkey;
-use sqlx::{Row, postgres::PgRow, sqlite::SqliteRow};
 use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 
-use super::{AttemptRow, Reservation, StoreError};
-use crate::domain::{
-    Attempt, BaseUnits, BlockHeight, Bps, Lamports, NextStep, Order, OrderEvent, OrderId, OrderStatus, Slot, Status,
-    StoredEvent, Swap, Token,
-};
+use super::{Reservation, StoreError};
+use crate::domain::{Attempt, BaseUnits, BlockHeight, Bps, NextStep, Order, OrderEvent, OrderId, OrderStatus, Slot};
 
 /// An order's row, but for what is only known inside the writer (its newest cursor and its promise).
 #[derive(Debug, Serialize)]
@@ -191,155 +186,6 @@ impl AttemptColumns {
     }
 }
 
-/// The columns of one row, by name, whichever database it came from.
-pub(super) trait Columns {
-    fn text(&self, name: &str) -> Result<String, StoreError>;
-    fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError>;
-    fn integer(&self, name: &str) -> Result<i64, StoreError>;
-    fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
-    fn time(&self, name: &str) -> Result<OffsetDateTime, StoreError>;
-
-    /// An integer that is never below zero.
-    fn count(&self, name: &str) -> Result<u64, StoreError> {
-        self.integer(name)?.try_into().map_err(|_| StoreError::Corrupt(format!("`{name}` is below zero")))
-    }
-
-    /// A value whose column holds its text form.
-    fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<T, StoreError> {
-        let text = self.text(name)?;
-        text.parse().map_err(|_| StoreError::Corrupt(format!("`{name}` is `{text}`")))
-    }
-
-    /// The same for a column that may be null.
-    fn maybe_parsed<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
-        let Some(text) = self.maybe_text(name)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| StoreError::Corrupt(format!("`{name}` is `{text}`")))
-    }
-
-    /// A value whose column holds its wire name.
-    fn named<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
-        let text = self.text(name)?;
-        serde_json::from_value(Value::String(text)).map_err(|error| StoreError::Corrupt(format!("`{name}`: {error}")))
-    }
-
-    /// A value whose column holds its JSON.
-    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
-        serde_json::from_str(&self.text(name)?).map_err(|error| StoreError::Corrupt(format!("`{name}`: {error}")))
-    }
-
-    /// An integer that fits a smaller type.
-    fn small<T: TryFrom<i64>>(&self, name: &str) -> Result<T, StoreError> {
-        self.integer(name)?.try_into().map_err(|_| StoreError::Corrupt(format!("`{name}` is out of range")))
-    }
-}
-
-macro_rules! columns_of {
-    ($row:ty) => {
-        impl Columns for $row {
-            fn text(&self, name: &str) -> Result<String, StoreError> {
-                Ok(self.try_get(name)?)
-            }
-            fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError> {
-                Ok(self.try_get(name)?)
-            }
-            fn integer(&self, name: &str) -> Result<i64, StoreError> {
-                Ok(self.try_get(name)?)
-            }
-            fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-                Ok(self.try_get(name)?)
-            }
-            fn time(&self, name: &str) -> Result<OffsetDateTime, StoreError> {
-                Ok(self.try_get(name)?)
-            }
-        }
-    };
-}
-columns_of!(SqliteRow);
-columns_of!(PgRow);
-
-/// An order from its row. In `Submitted` the attempt has no bytes yet: see [`order_with_wire`].
-pub(super) fn order(row: &impl Columns) -> Result<Order, StoreError> {
-    let amount = row.parsed::<BaseUnits>("amount")?;
-    let swap = match row.text("mode")?.as_str() {
-        "exact_in" => Swap::ExactIn(amount),
-        "exact_out" => Swap::ExactOut(amount),
-        other => return Err(StoreError::Corrupt(format!("`mode` is `{other}`"))),
-    };
-    let token = |side: &str| {
-        Ok::<_, StoreError>(Token {
-            symbol: row.text(&format!("{side}_symbol"))?,
-            mint: row.parsed(&format!("{side}_mint"))?,
-            decimals: row.small(&format!("{side}_decimals"))?,
-            program: row.parsed(&format!("{side}_program"))?,
-        })
-    };
-    Ok(Order {
-        id: row.parsed("id")?,
-        kind: row.named("kind")?,
-        dialect: row.named("dialect")?,
-        token_in: token("token_in")?,
-        token_out: token("token_out")?,
-        swap,
-        slippage: Bps::new(row.small("slippage_bps")?).map_err(|error| StoreError::Corrupt(error.to_string()))?,
-        limit: row.maybe_parsed("limit_amount")?,
-        wallet: row.maybe_parsed::<Pubkey>("wallet")?,
-        signatures: row.small("signatures")?,
-        retries: row.small("retries")?,
-        status: row.json("state")?,
-        version: row.count("version")?,
-        created_at: row.time("created_at")?,
-        updated_at: row.time("updated_at")?,
-    })
-}
-
-/// The order of a row that also has its newest attempt's bytes in `wire`.
-pub(super) fn order_with_wire(row: &impl Columns) -> Result<Order, StoreError> {
-    let mut order = order(row)?;
-    if let OrderStatus::Submitted { attempt } = &mut order.status {
-        let wire = row.maybe_bytes("wire")?;
-        attempt.wire = wire.ok_or_else(|| StoreError::Corrupt(format!("order {} has no attempt", order.id)))?.into();
-    }
-    Ok(order)
-}
-
-/// An event from its row joined with its order's symbols.
-pub(super) fn event(row: &impl Columns) -> Result<StoredEvent, StoreError> {
-    Ok(StoredEvent {
-        cursor: row.count("cursor")?,
-        order_id: row.parsed("order_id")?,
-        seq: row.count("seq")?,
-        status: row.named::<Status>("status")?,
-        token_in: row.text("token_in_symbol")?,
-        token_out: row.text("token_out_symbol")?,
-        at: row.time("created_at")?,
-        event: row.json("payload")?,
-    })
-}
-
-/// An attempt from its row.
-pub(super) fn attempt(row: &impl Columns) -> Result<AttemptRow, StoreError> {
-    Ok(AttemptRow {
-        attempt: Attempt {
-            n: row.small("n")?,
-            signature: row.parsed("signature")?,
-            wallet: row.parsed("wallet")?,
-            blockhash: row.parsed("blockhash")?,
-            last_valid_block_height: BlockHeight(row.count("last_valid_block_height")?),
-            context_slot: Slot(row.count("context_slot")?),
-            venue: row.named("venue")?,
-            pool: row.parsed("pool")?,
-            quoted_in: row.parsed("quoted_in")?,
-            quoted_out: row.parsed("quoted_out")?,
-            limit: row.parsed("limit_amount")?,
-            compute_units: row.small("compute_units")?,
-            priority_fee: Lamports::new(row.parsed("priority_fee")?),
-            wire: row.maybe_bytes("wire")?.unwrap_or_default().into(),
-        },
-        outcome: row.maybe_text("outcome")?,
-        signed_at: row.time("signed_at")?,
-    })
-}
-
 /// The event as the store will give it back, and its JSON.
 pub(super) fn stored_form(event: &OrderEvent) -> Result<(OrderEvent, String), StoreError> {
     let json = plain_json(event);
@@ -372,7 +218,7 @@ fn plain_json(value: &impl Serialize) -> String {
     if !text.contains("\\u0000") {
         return text;
     }
-    let mut value = Value::deserialize(&mut serde_json::Deserializer::from_str(&text)).expect("it was just written");
+    let mut value = serde_json::from_str(&text).expect("it was just written");
     replace_nul(&mut value);
     json(&value)
 }
@@ -390,4 +236,31 @@ fn replace_nul(value: &mut Value) {
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| char::from(DIGITS[usize::from(half)])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn times_are_text_of_fixed_width_in_utc() {
+        let at = datetime!(2025-11-21 01:02:03.000_004_9 +02:00);
+        assert_eq!(time_text(at), "2025-11-20T23:02:03.000004Z");
+        assert_eq!(stored_time(at), datetime!(2025-11-20 23:02:03.000_004 UTC));
+        assert!(stored_time(at).offset().is_utc());
+    }
+
+    #[test]
+    fn only_a_real_nul_is_replaced() {
+        let text = plain_json(&["a\0b", r"\u0000", "c"]);
+        assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap(), ["a\u{fffd}b", r"\u0000", "c"]);
+        assert!(!text.replace(r"\\", "").contains(r"\u0000"));
+    }
+
+    #[test]
+    fn bytes_are_hex() {
+        assert_eq!(hex(&[0, 9, 0xa, 0xff]), "00090aff");
+    }
 }

@@ -14,9 +14,12 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError, listing, migrations,
-    plan::{Change, Known, KnownOrder, Outcome, Plan, Promise, Wanted, plan},
-    rows::{self, Columns},
+    AttemptRow, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    change::{Change, Outcome},
+    columns::{self, Columns},
+    listing, migrations,
+    plan::{Known, KnownOrder, Plan, Promise, Wanted, plan},
+    rows,
     tables::SQLITE,
     timed_out,
     writer::{Ledger, Writer},
@@ -227,29 +230,29 @@ impl OrderStore for SqliteStore {
              from orders where id = ?1"
         );
         let row = read(sqlx::query(&sql).bind(id.to_string()).fetch_optional(&self.read_pool)).await?;
-        row.as_ref().map(rows::order_with_wire).transpose()
+        row.as_ref().map(columns::order_with_wire).transpose()
     }
 
     async fn history(&self, id: OrderId, after_seq: u64) -> Result<Vec<StoredEvent>, StoreError> {
         let sql = format!("select {EVENT} where e.order_id = ?1 and e.seq > ?2 order by e.seq");
         let query = sqlx::query(&sql).bind(id.to_string()).bind(signed(after_seq));
-        read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::event).collect()
+        read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::event).collect()
     }
 
     async fn attempts(&self, id: OrderId) -> Result<Vec<AttemptRow>, StoreError> {
         let query = sqlx::query("select * from attempts where order_id = ?1 order by n").bind(id.to_string());
-        read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::attempt).collect()
+        read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::attempt).collect()
     }
 
     async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
         let mut page = listing::page(ORDER, "", filter, limit);
-        read(page.build().fetch_all(&self.read_pool)).await?.iter().map(rows::order).collect()
+        read(page.build().fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
     }
 
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         let sql = format!("select {EVENT} where e.cursor > ?1 order by e.cursor limit ?2");
         let query = sqlx::query(&sql).bind(signed(cursor)).bind(i64::from(limit));
-        read(query.fetch_all(&self.read_pool)).await?.iter().map(rows::event).collect()
+        read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::event).collect()
     }
 
     async fn cursor(&self) -> Result<u64, StoreError> {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Creation, IdempotencyKey, Reservation, StoreError,
-    plan::{Change, EventChange, Outcome},
+    change::{Change, EventChange, Outcome},
     timed_out,
 };
 use crate::domain::{Order, OrderEvent, StoredEvent};

@@ -217,6 +217,17 @@ async fn subscribers_live_off_the_store_while_the_server_is_away() {
 }
 
 #[tokio::test]
+async fn a_silent_server_is_noticed() {
+    let mut server = RedisServer::start(Disk::Fast, &[]);
+    let process = Process::start(&server.url(), &unique_prefix(), 100).await;
+    let mut subscriber = process.bus.subscribe();
+    server.freeze();
+    assert_eq!(next(&mut subscriber).await, Some(BusMessage::Gap));
+    server.thaw();
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn a_publish_that_failed_becomes_a_gap_for_everybody() {
     let server = RedisServer::start(Disk::Fast, &[]);
     let prefix = unique_prefix();

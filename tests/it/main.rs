@@ -4,6 +4,10 @@ mod api;
 mod bus_contract;
 mod postgres_server;
 mod queue_contract;
+#[cfg(feature = "localnet")]
+mod recovery;
 mod servers;
 mod store_contract;
 mod support;
+#[cfg(feature = "localnet")]
+mod swaps;

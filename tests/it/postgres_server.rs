@@ -23,11 +23,17 @@ pub struct PostgresServer {
     folder: PathBuf,
     port: u16,
     keeper: Option<Child>,
+    /// Shared by this process's tests: nobody stops it, so its keeper cleans up.
+    shared: bool,
 }
 
 impl PostgresServer {
     /// Makes a cluster and starts it.
     pub async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    async fn start_as(shared: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("swapd-postgres-").tempdir().unwrap().keep();
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&folder));
@@ -37,7 +43,7 @@ impl PostgresServer {
             .args(["--auth=trust", "--username=swapd", "--encoding=UTF8", "--no-sync", "-D"])
             .arg(&data));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { folder, port, keeper: None };
+        let mut server = Self { folder, port, keeper: None, shared };
         server.resume().await;
         server
     }
@@ -52,9 +58,11 @@ impl PostgresServer {
         let keeper = "postgres=$1 folder=$2 port=$3\n\
             \"$postgres\" -D \"$folder/data\" -p \"$port\" -k \"$folder\" -c listen_addresses=127.0.0.1 -c fsync=off \
             -c max_connections=200 >\"$folder/log\" 2>&1 &\n\
-            cat >/dev/null; kill -INT $!; wait";
+            cat >/dev/null; kill -INT $!; wait\n\
+            [ \"$4\" = keep ] || rm -rf \"$folder\"";
         let mut command = as_server("sh");
         command.args(["-c", keeper, "keeper"]).arg(binary("postgres")).arg(&self.folder).arg(self.port.to_string());
+        command.arg(if self.shared { "remove" } else { "keep" });
         self.keeper = Some(command.stdin(Stdio::piped()).spawn().unwrap());
         let give_up = Instant::now() + Duration::from_secs(60);
         while let Err(error) = PgConnection::connect(&self.url()).await {
@@ -88,7 +96,7 @@ pub async fn fresh_database() -> String {
             match std::env::var("SWAPD_TEST_POSTGRES_URL") {
                 Ok(url) => url,
                 // Not dropped: a static never is. The keeper sees this process end.
-                Err(_) => Box::leak(Box::new(PostgresServer::start().await)).url(),
+                Err(_) => Box::leak(Box::new(PostgresServer::start_as(true).await)).url(),
             }
         })
         .await;

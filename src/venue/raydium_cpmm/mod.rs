@@ -30,9 +30,15 @@ pub mod registry;
 pub mod snapshot;
 
 #[cfg(test)]
+mod fill_tests;
+#[cfg(test)]
 mod golden;
+#[cfg(all(test, feature = "localnet"))]
+mod localnet_tests;
 #[cfg(test)]
 mod math_tests;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The venue over a stub RPC server that serves recorded accounts: reading, choosing, instructions, fills.
+//! The venue over a stub RPC server that serves recorded accounts: reading, choosing, instructions.
 
 use std::{
     collections::HashMap,
@@ -9,17 +9,17 @@ use std::{
 use axum::{Json, Router, extract::State, routing::post};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
-use solana_sdk::{account::Account, instruction::AccountMeta, pubkey::Pubkey, sysvar};
+use solana_sdk::{account::Account, instruction::AccountMeta, pubkey::Pubkey};
 
 use super::{
-    Discovery, RaydiumCpmm, fill,
+    Discovery, RaydiumCpmm,
     golden::{Case, Golden, number},
-    layout::{self, MINT_OFFSETS},
-    snapshot::{Accounts, Direction, Pool, Snapshot},
+    layout::MINT_OFFSETS,
+    snapshot::Pool,
 };
 use crate::{
-    chain::{LandedTransaction, Rpc, rpc::TokenBalance},
-    domain::{BaseUnits, ErrorCode, Fill, Lamports, Pair, QuoteRequest, Slot, Swap},
+    chain::Rpc,
+    domain::{BaseUnits, ErrorCode, Pair, QuoteRequest, Slot, Swap},
     venue::{SwapPlan, Venue as _, VenueError},
 };
 
@@ -341,227 +341,6 @@ async fn a_pool_of_a_stored_quote_is_read_when_it_is_not_known() {
     assert_eq!(venue.contended_accounts(&pool.address).await.unwrap().len(), 4);
     let error = venue.contended_accounts(&Pubkey::new_unique()).await.unwrap_err();
     assert!(matches!(error, VenueError::NoPool), "{error}");
-}
-
-/// The records of a recorded swap as `getTransaction` would bring them.
-fn landed(golden: &Golden, case: &Case, pool: &Pool) -> LandedTransaction {
-    let balance = |id: &String| {
-        let (account, data) = golden.account(id);
-        let amount = u64::from_le_bytes(data.data[64..72].try_into().unwrap());
-        TokenBalance { account, mint: Pubkey::try_from(&data.data[..32]).unwrap(), amount }
-    };
-    let roles = ["token_0_vault", "token_1_vault", "user_input", "user_output"];
-    let after = |role: &str| case.after.get(role).unwrap_or(&case.before[role]);
-    let program = &golden.program_id;
-    let mut logs = vec![format!("Program {program} invoke [1]")];
-    logs.extend(case.result.events_base64.iter().map(|event| format!("Program data: {event}")));
-    logs.push(format!("Program {program} success"));
-    assert_eq!(pool.direction(&case.pair(pool)), Some(case.direction()));
-    LandedTransaction {
-        slot: Slot(case.clock.slot),
-        fee: Lamports::new(5_000),
-        error: None,
-        logs,
-        pre_token_balances: roles.iter().map(|role| balance(&case.before[*role])).collect(),
-        post_token_balances: roles.iter().map(|role| balance(after(role))).collect(),
-    }
-}
-
-#[test]
-fn fills_are_what_the_program_moved_with_and_without_its_event() {
-    let golden = Golden::load();
-    let program = golden.program();
-    let mut seen = 0;
-    for case in golden.cases.iter().filter(|case| case.result.ok) {
-        let pool = golden.pool(case);
-        let expected = Some(Fill {
-            amount_in: BaseUnits::new(number(&case.result.user_in_debited)),
-            amount_out: BaseUnits::new(number(&case.result.user_out_credited)),
-        });
-        let mut transaction = landed(&golden, case, &pool);
-        let read = |pool: Option<&Pool>, transaction: &LandedTransaction, address: &Pubkey| {
-            fill::fill(&program, address, pool, transaction)
-        };
-        let address = pool.address;
-        assert_eq!(read(Some(&pool), &transaction, &address), expected, "{}: event and balances", case.id);
-        assert_eq!(read(None, &transaction, &address), expected, "{}: event alone", case.id);
-
-        let whole = std::mem::replace(&mut transaction.logs, vec!["Log truncated".to_owned()]);
-        assert_eq!(read(Some(&pool), &transaction, &address), expected, "{}: balances alone", case.id);
-        assert_eq!(read(None, &transaction, &address), None, "{}: neither", case.id);
-
-        // the user's accounts opened and closed in the transaction leave no balance: enough without transfer fees
-        let vaults = pool.sides.map(|side| side.vault);
-        transaction.pre_token_balances.retain(|balance| vaults.contains(&balance.account));
-        transaction.post_token_balances.retain(|balance| vaults.contains(&balance.account));
-        let plain = pool.sides.iter().all(|side| side.token_program == spl_token::ID);
-        assert_eq!(read(Some(&pool), &transaction, &address).is_some(), plain, "{}: vaults alone", case.id);
-
-        // an event that the vaults contradict is not believed
-        transaction.logs = whole;
-        transaction.post_token_balances[0].amount += 1;
-        assert_ne!(read(Some(&pool), &transaction, &address), expected, "{}: contradiction", case.id);
-
-        // nor one of another pool, nor of a failed transaction
-        assert_eq!(read(None, &transaction, &Pubkey::new_unique()), None, "{}: another pool", case.id);
-        transaction.error = Some(json!("anything"));
-        assert_eq!(read(Some(&pool), &transaction, &address), None, "{}: failed", case.id);
-        seen += 1;
-    }
-    assert_eq!(seen, 155);
-}
-
-#[test]
-fn an_event_counts_only_when_the_program_itself_wrote_it() {
-    let golden = Golden::load();
-    let (case, pool) = first(&golden);
-    let program = golden.program();
-    let event = &case.result.events_base64[0];
-    let other = Pubkey::new_unique();
-    let mut transaction = landed(&golden, case, &pool);
-    let mut read = |logs: &[String]| {
-        transaction.logs = logs.to_vec();
-        fill::fill(&program, &pool.address, None, &transaction)
-    };
-    let (enter, leave) = (format!("Program {program} invoke [1]"), format!("Program {program} success"));
-    let data = format!("Program data: {event}");
-    assert!(read(&[enter.clone(), data.clone(), leave.clone()]).is_some());
-    let inner = [format!("Program {other} invoke [2]"), format!("Program {other} success")];
-    assert!(read(&[enter.clone(), inner[0].clone(), inner[1].clone(), data.clone(), leave.clone()]).is_some());
-    assert!(read(&[enter.clone(), inner[0].clone(), data.clone(), inner[1].clone(), leave.clone()]).is_none());
-    assert!(read(&[format!("Program {other} invoke [1]"), data.clone()]).is_none());
-    assert!(read(&[enter.clone(), leave, data.clone()]).is_none());
-    assert!(read(&[enter, data.clone(), data]).is_none(), "two swaps cannot be told apart");
-}
-
-#[test]
-fn both_forms_of_the_event_are_read() {
-    let golden = Golden::load();
-    let (case, pool) = first(&golden);
-    let old = BASE64.decode(&case.result.events_base64[0]).unwrap();
-    assert_eq!(old.len(), 89);
-    let short = layout::swap_event(&old).unwrap();
-    assert_eq!((short.pool_id, short.input_amount, short.creator_fee), (pool.address, 9, 0));
-
-    let mut new = old.clone();
-    new.extend(pool.sides[0].mint.to_bytes());
-    new.extend(pool.sides[1].mint.to_bytes());
-    new.extend(7_u64.to_le_bytes());
-    new.extend(3_u64.to_le_bytes());
-    new.push(1);
-    assert_eq!(new.len(), 170);
-    let long = layout::swap_event(&new).unwrap();
-    assert_eq!((long.input_mint, long.output_mint), (pool.sides[0].mint, pool.sides[1].mint));
-    assert_eq!((long.trade_fee, long.creator_fee, long.creator_fee_on_input), (7, 3, true));
-    assert!(layout::swap_event(&old[..88]).is_none());
-    assert!(layout::swap_event(&[]).is_none());
-}
-
-#[test]
-fn error_numbers_are_explained_for_this_program_only() {
-    assert_eq!(fill::explain(6005).code, ErrorCode::SlippageExceeded);
-    assert_eq!(fill::explain(6000).code, ErrorCode::NoRoute);
-    assert_eq!(fill::explain(2505).code, ErrorCode::InsufficientLiquidity);
-    let unknown = fill::explain(4242);
-    assert_eq!(unknown.code, ErrorCode::TransactionFailed);
-    assert!(unknown.reason.contains("4242"));
-}
-
-/// Reads the first case after `change` was made to its accounts.
-fn changed(change: impl FnOnce(&mut HashMap<Pubkey, Account>, &Pool)) -> Result<crate::domain::Quote, VenueError> {
-    let golden = Golden::load();
-    let (case, pool) = first(&golden);
-    let (keys, accounts) = golden.accounts(case);
-    let mut accounts: HashMap<_, _> = keys.into_iter().zip(accounts.into_iter().flatten()).collect();
-    change(&mut accounts, &pool);
-    let (keys, accounts): (Vec<_>, Vec<_>) = accounts.into_iter().map(|(key, account)| (key, Some(account))).unzip();
-    let accounts = Accounts::new(Slot(SLOT), &keys, &accounts);
-    let swap = Swap::ExactIn(BaseUnits::new(1_000_000_000));
-    Snapshot::read(&golden.program(), &pool, &accounts)?.quote(Direction::ZeroToOne, swap, None)
-}
-
-#[test]
-fn what_is_not_known_is_not_traded() {
-    assert!(changed(|_, _| ()).is_ok());
-    for offset in [413, 421, 636] {
-        let quote = changed(|accounts, pool| accounts.get_mut(&pool.address).unwrap().data[offset] = 1);
-        let error = quote.unwrap_err();
-        assert!(matches!(error, VenueError::NotTradable { .. }), "{error}");
-        assert!(error.to_string().contains("newer than this version knows"), "{error}");
-    }
-    let quote = changed(|accounts, pool| accounts.get_mut(&pool.address).unwrap().data[389] = 3);
-    assert!(matches!(quote, Err(VenueError::NotTradable { .. })));
-    // creator fees owed lower the reserve; more than the vault holds is no price at all
-    let quote = changed(|accounts, pool| {
-        accounts.get_mut(&pool.address).unwrap().data[397..405].copy_from_slice(&u64::MAX.to_le_bytes());
-    });
-    assert!(matches!(quote, Err(VenueError::NotTradable { .. })));
-}
-
-#[test]
-fn accounts_that_changed_their_identity_are_a_mismatch() {
-    type Damage = fn(&mut HashMap<Pubkey, Account>, &Pool);
-    let damages: [Damage; 8] = [
-        |accounts, pool| drop(accounts.remove(&pool.sides[0].vault)),
-        |accounts, _| drop(accounts.remove(&sysvar::clock::ID)),
-        |accounts, pool| accounts.get_mut(&pool.address).unwrap().data[72] ^= 1,
-        |accounts, pool| accounts.get_mut(&pool.amm_config).unwrap().owner = Pubkey::new_unique(),
-        |accounts, pool| accounts.get_mut(&pool.sides[1].vault).unwrap().data[0] ^= 1,
-        |accounts, pool| accounts.get_mut(&pool.sides[1].vault).unwrap().data[32] ^= 1,
-        |accounts, pool| accounts.get_mut(&pool.sides[1].vault).unwrap().data[108] = 2,
-        |accounts, pool| accounts.get_mut(&pool.sides[1].mint).unwrap().owner = spl_token_2022_interface::ID,
-    ];
-    for (n, damage) in damages.into_iter().enumerate() {
-        let error = changed(damage).unwrap_err();
-        assert!(matches!(error, VenueError::Mismatch { .. }), "{n}: {error}");
-    }
-}
-
-#[test]
-fn the_creator_fee_is_read_from_the_pool_and_its_side_from_the_direction() {
-    let creator_fee = |mode: u8, enabled: u8| {
-        changed(|accounts, pool| {
-            let config = &mut accounts.get_mut(&pool.amm_config).unwrap().data;
-            config[108..116].copy_from_slice(&2_500_u64.to_le_bytes());
-            let state = &mut accounts.get_mut(&pool.address).unwrap().data;
-            (state[389], state[390]) = (mode, enabled);
-        })
-        .unwrap()
-    };
-    let off = creator_fee(0, 0);
-    assert!(off.creator_fee.is_zero());
-    for mode in [0, 1] {
-        let on_input = creator_fee(mode, 1);
-        assert!(on_input.creator_fee_on_input);
-        assert_eq!(on_input.creator_fee.get(), 2_500_000);
-        assert!(on_input.amount_out < off.amount_out);
-    }
-    let on_output = creator_fee(2, 1);
-    assert!(!on_output.creator_fee_on_input);
-    assert_eq!(on_output.creator_fee.get(), (off.amount_out.get() * 2_500).div_ceil(1_000_000));
-}
-
-#[test]
-fn near_the_end_of_an_epoch_the_worse_transfer_fee_is_quoted() {
-    let golden = Golden::load();
-    let case = golden.cases.iter().find(|case| case.tagged("fee_epoch_801") && case.args.amount_in.is_some()).unwrap();
-    let pool = golden.pool(case);
-    let at = |slot: u64, epoch: u64, schedule: Option<&layout::EpochSchedule>| {
-        let mut case = case.clone();
-        (case.clock.slot, case.clock.epoch) = (slot, epoch);
-        golden.snapshot(&case).quote(case.direction(), case.swap().0, schedule).unwrap()
-    };
-    let schedule = super::golden::EPOCHS;
-    let last = 802 * schedule.slots_per_epoch - 1;
-    let (early, edge) = (at(last - 400, 801, Some(&schedule)), at(last - 100, 801, Some(&schedule)));
-    let after = at(last + 1, 802, Some(&schedule));
-    assert_ne!(early.amount_out, after.amount_out, "the fee changes at epoch 802");
-    assert_eq!(edge.amount_out, after.amount_out.min(early.amount_out));
-    assert_eq!(after.amount_out, edge.amount_out, "it rises, so the later one is worse");
-    // without a schedule the whole last epoch is an edge
-    assert_eq!(at(last - 400, 801, None).amount_out, edge.amount_out);
-    assert_eq!(at(last - 400, 800, None).amount_out, early.amount_out);
-    assert_eq!(pool.direction(&case.pair(&pool)), Some(case.direction()));
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::error::Error;
 use swapd::{
     domain::OrderId,
     queue::{self, QueueError, QueueOptions},
+    redis_link::LinkError,
 };
 
-use super::{Backend, LONG, SHORT, claim, ids};
+use super::backend::{Backend, LONG, SHORT, claim, ids};
 use crate::support::{
     eventually,
     servers::{Disk, RedisServer, shared_redis},
@@ -85,6 +86,27 @@ async fn a_killed_and_restarted_server_still_has_every_job() {
         assert_eq!(eventually("a claim", || queue.claim()).await.order_id, *id);
     }
     assert_eq!(queue.depth().await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_silent_server_makes_calls_fail_and_none_hang() {
+    let mut server = RedisServer::start(Disk::Fast, &[]);
+    let queue = Backend::redis(server.url()).lease(LONG).open().await;
+    let ids = ids(2);
+    queue.push(&ids).await.unwrap();
+    let held = claim(&queue).await;
+    server.freeze();
+    let (push, renew, ack, claimed) = within_patience("every call fails", async {
+        tokio::join!(queue.push(&ids), queue.renew(std::slice::from_ref(&held)), queue.ack(&held), queue.claim())
+    })
+    .await;
+    for failed in [push.err(), renew.err(), ack.err(), claimed.err()] {
+        assert!(matches!(failed, Some(QueueError::Unavailable(LinkError::TimedOut))), "{failed:?}");
+    }
+    server.thaw();
+    eventually("the claim is renewed", || queue.renew(std::slice::from_ref(&held))).await;
+    eventually("the claim is acknowledged", || queue.ack(&held)).await;
+    eventually("a push", || queue.push(&ids)).await;
 }
 
 #[tokio::test]

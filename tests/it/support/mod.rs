@@ -1,5 +1,7 @@
 //! What the tests share: real servers, sample values, and waiting for something to become true.
 
+#[cfg(feature = "localnet")]
+pub mod daemon;
 pub mod servers;
 
 use std::{future::Future, time::Duration};

@@ -34,6 +34,8 @@ const KEEPER: &str = r#"
         case $word in
             start) "$@" </dev/null >>"$dir/log" 2>&1 & pid=$! ;;
             halt) halt ;;
+            freeze) kill -STOP "$pid" ;;
+            thaw) kill -CONT "$pid" ;;
         esac
         echo done
     done
@@ -156,6 +158,16 @@ impl RedisServer {
     /// Starts it again, on the same port and data.
     pub fn start_again(&mut self) {
         assert!(self.start_again_if_possible(), "redis-server did not start again:\n{}", self.keeper.log());
+    }
+
+    /// Leaves it running and connected, but silent.
+    pub fn freeze(&mut self) {
+        self.keeper.tell("freeze");
+    }
+
+    /// Ends `freeze`.
+    pub fn thaw(&mut self) {
+        self.keeper.tell("thaw");
     }
 
     /// `FLUSHALL`.

@@ -1,0 +1,170 @@
+//! The commands: what each takes, and the way from arguments to the parts that do the work.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::{App, Role},
+    config::Config,
+};
+
+mod check;
+mod client;
+#[cfg(feature = "localnet")]
+mod demo;
+#[cfg(feature = "localnet")]
+mod localnet;
+mod quote;
+mod swap;
+mod wallet;
+
+/// Executes swap orders on Solana devnet: best price, signed once, landed once, every step streamed.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Profiles (localnet, devnet, scaled) or files, a later one laid over an earlier one.
+    #[arg(long, global = true, value_delimiter = ',', env = "SWAPD_CONFIG", default_value = default_profile())]
+    config: Vec<String>,
+    /// Log lines as JSON.
+    #[arg(long, global = true)]
+    log_json: bool,
+}
+
+const fn default_profile() -> &'static str {
+    if cfg!(feature = "localnet") { "localnet" } else { "devnet" }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Boot the embedded chain, swap once through the API, and show every step as it arrives.
+    #[cfg(feature = "localnet")]
+    Demo(demo::Arguments),
+    /// Run the daemon.
+    Serve {
+        /// What this process does.
+        #[arg(long, value_enum, default_value_t = Role::All)]
+        role: Role,
+    },
+    /// Run the embedded chain alone, for daemons and tools that connect to it.
+    #[cfg(feature = "localnet")]
+    Localnet(localnet::Arguments),
+    /// Make, list and fund wallets.
+    #[command(subcommand)]
+    Wallet(wallet::Command),
+    /// Ask every venue what a swap would give. Needs no running daemon.
+    Quote(quote::Arguments),
+    /// Give a running daemon an order and follow it to its end.
+    Swap(swap::Arguments),
+    /// Try everything the daemon needs and say what would happen.
+    Check(check::Arguments),
+}
+
+/// How much to swap, for the commands that take it.
+#[derive(Debug, Args)]
+pub(crate) struct SwapArguments {
+    /// What to pay with: a symbol or a mint.
+    token_in: String,
+    /// What to get: a symbol or a mint.
+    token_out: String,
+    /// Pay exactly this many tokens.
+    #[arg(long, required_unless_present = "amount_out")]
+    amount_in: Option<String>,
+    /// Get exactly this many tokens.
+    #[arg(long, conflicts_with = "amount_in")]
+    amount_out: Option<String>,
+    /// How far the fill may be from the first quote, in basis points.
+    #[arg(long)]
+    slippage_bps: Option<i64>,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// One clear sentence, with its causes.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let quiet = !matches!(cli.command, Command::Serve { .. });
+    start_logging(cli.log_json, quiet);
+    let config = || Config::load(&cli.config);
+    match cli.command {
+        #[cfg(feature = "localnet")]
+        Command::Demo(arguments) => demo::run(arguments, interrupted()).await,
+        Command::Serve { role } => serve(config()?, role).await,
+        #[cfg(feature = "localnet")]
+        Command::Localnet(arguments) => localnet::run(arguments, &config()?, interrupted()).await,
+        Command::Wallet(command) => wallet::run(command, config()?).await,
+        Command::Quote(arguments) => quote::run(arguments, config()?).await,
+        Command::Swap(arguments) => swap::run(arguments).await,
+        Command::Check(arguments) => check::run(arguments, config()?).await,
+    }
+}
+
+async fn serve(config: Config, role: Role) -> anyhow::Result<ExitCode> {
+    let shutdown = interrupted();
+    let app = tokio::select! {
+        app = App::start(config, role) => app?,
+        () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
+    for address in app.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    tracing::info!(?role, "ready");
+    app.run(shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cancelled by the first SIGINT or SIGTERM; the second ends the process at once.
+fn interrupted() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    // Lives as long as the process: it is the process's ear, and there is nothing to wait for at its end.
+    tokio::spawn(async move {
+        signal().await;
+        cancelled.cancel();
+        signal().await;
+        tracing::warn!("second signal: ending at once");
+        std::process::exit(130);
+    });
+    token
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// The daemon says one line per transition; a command for people says what went wrong and prints its own output.
+fn start_logging(json: bool, quiet: bool) {
+    let default = if quiet { "error" } else { "info,sqlx=warn,surfpool=warn,solana=warn,litesvm=warn" };
+    let filter = EnvFilter::try_from_env("SWAPD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start in one process (tests) keeps the first logger.
+    let _ = if json { builder.json().try_init() } else { builder.compact().try_init() };
+}
+
+/// Where key files are, unless a command says otherwise.
+fn keys_dir(config: &Config, named: Option<PathBuf>) -> PathBuf {
+    named.unwrap_or_else(|| config.wallets.dir.clone())
+}
+
+/// The configuration with a chain that answers: where the profile embeds one, it is booted for the command.
+#[cfg(feature = "localnet")]
+async fn reachable(mut config: Config) -> anyhow::Result<(Config, Option<crate::localnet::Localnet>)> {
+    let chain = crate::app::embed_chain(&mut config, &[]).await?;
+    Ok((config, chain))
+}
+
+/// The configuration with a chain that answers. This build embeds none.
+#[cfg(not(feature = "localnet"))]
+async fn reachable(config: Config) -> anyhow::Result<(Config, Option<()>)> {
+    Ok((config, None))
+}

@@ -1,0 +1,101 @@
+//! Changes: what callers hand to the writer, and what they hear back.
+//!
+//! Owns the encoding of a write, done by its caller before it waits, so that the one writer only has to decide
+//! (`plan`) and to commit.
+
+use serde::Serialize;
+
+use super::{
+    Creation, IdempotencyKey, Reservation, StoreError,
+    rows::{AttemptColumns, OrderRow, stored_form, stored_time},
+};
+use crate::domain::{Order, OrderEvent, Slot, StoredEvent};
+
+/// One write that waits for its commit.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// An order's next event.
+    Event(Box<EventChange>),
+    /// Something to remember.
+    Fact { name: String, value: String },
+}
+
+/// An order's next event, encoded by the caller so that the writer only has to decide.
+#[derive(Debug)]
+pub(super) struct EventChange {
+    /// The event as it will be read back. Its cursor is given by the plan.
+    pub stored: StoredEvent,
+    pub payload: String,
+    pub row: OrderRow,
+    pub key: Option<IdempotencyKey>,
+    pub reservation: Option<Reservation>,
+    pub attempt: Option<AttemptColumns>,
+    pub outcome: Option<AttemptOutcome>,
+}
+
+/// What became of an order's newest signature. The earlier ones are settled: at most one is ever alive.
+#[derive(Debug, Serialize)]
+pub(super) struct AttemptOutcome {
+    order_id: String,
+    n: u8,
+    outcome: &'static str,
+    slot: Option<Slot>,
+}
+
+impl EventChange {
+    pub(super) fn created(order: &Order, key: Option<&IdempotencyKey>) -> Result<Self, StoreError> {
+        Ok(Self { key: key.cloned(), ..Self::new(order, &OrderEvent::Created)? })
+    }
+
+    pub(super) fn appended(
+        order: &Order,
+        event: &OrderEvent,
+        reservation: Option<&Reservation>,
+    ) -> Result<Self, StoreError> {
+        let attempt = match event {
+            OrderEvent::Signed { attempt } => Some(AttemptColumns::new(order.id, attempt, order.updated_at)),
+            _ => None,
+        };
+        let outcome = match event {
+            OrderEvent::Landed { landing, .. } => Some(("landed", Some(landing.slot))),
+            OrderEvent::Rejected { landing, .. } => Some(("rejected", Some(landing.slot))),
+            OrderEvent::Expired { .. } => Some(("expired", None)),
+            OrderEvent::ChainReset => Some(("chain_reset", None)),
+            _ => None,
+        };
+        let outcome = outcome.map(|(outcome, slot)| AttemptOutcome {
+            order_id: order.id.to_string(),
+            n: order.signatures,
+            outcome,
+            slot,
+        });
+        Ok(Self { reservation: reservation.copied(), attempt, outcome, ..Self::new(order, event)? })
+    }
+
+    fn new(order: &Order, event: &OrderEvent) -> Result<Self, StoreError> {
+        let (event, payload) = stored_form(event)?;
+        let stored = StoredEvent {
+            cursor: 0,
+            order_id: order.id,
+            seq: order.version,
+            status: order.status.name(),
+            token_in: order.token_in.symbol.clone(),
+            token_out: order.token_out.symbol.clone(),
+            at: stored_time(order.updated_at),
+            event,
+        };
+        let row = OrderRow::new(order);
+        Ok(Self { stored, payload, row, key: None, reservation: None, attempt: None, outcome: None })
+    }
+}
+
+/// What became of a write.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The event is stored.
+    Stored(Box<StoredEvent>),
+    /// The idempotency key was used before; nothing is stored.
+    KeyUsed(Creation),
+    /// The fact is stored.
+    Remembered,
+}

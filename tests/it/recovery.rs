@@ -1,0 +1,163 @@
+//! What a crash, a stop and a lost server leave behind: every accepted order ends once, and none executes twice.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use solana_sdk::pubkey::Pubkey;
+
+use crate::support::{
+    daemon::{Daemon, Setup, World},
+    servers,
+};
+
+const SLOT: Duration = Duration::from_millis(50);
+
+fn order(n: usize) -> Value {
+    json!({"tokenIn": "SOL", "tokenOut": "USDC", "amountInBase": (100_000_000 + n).to_string()})
+}
+
+/// Kills the daemon in the middle of `count` orders, again and again, and counts on the chain itself what was swapped.
+async fn killed_at_any_point(world: &World, setup: &Setup, role_after_role: &[&str], kills: usize) {
+    let mut daemons = Vec::new();
+    for role in role_after_role {
+        daemons.push(Daemon::start(world, setup, role).await);
+    }
+    let wallet = world.wallets[0];
+    let usdc_before = world.tokens(&wallet, "USDC").await;
+    let mut ids = Vec::new();
+    for round in 0..kills {
+        for n in 0..5 {
+            ids.push(daemons[0].order(&order(round * 5 + n)).await);
+        }
+        // How far the orders are at the kill differs from round to round: wait for the k-th event of the last one.
+        wait_for_events(&daemons[0], ids.last().unwrap(), 1 + round % 5).await;
+        for (daemon, role) in daemons.iter_mut().zip(role_after_role) {
+            daemon.kill_9().await;
+            *daemon = Daemon::start(world, setup, role).await;
+        }
+    }
+    let daemon = &daemons[0];
+    let ended: Vec<Value> =
+        stream::iter(&ids).map(|id| async move { daemon.ended(id).await }).buffer_unordered(64).collect().await;
+
+    let mut received = 0;
+    for order in &ended {
+        assert_eq!(order["status"], "confirmed", "{order}");
+        let terminal = order["history"].as_array().unwrap().iter().filter(|it| it["event"] == "landed").count();
+        assert_eq!(terminal, 1, "{order}");
+        received += order["filled"]["amountOut"]["base"].as_str().unwrap().parse::<u64>().unwrap();
+    }
+    // If any order had swapped twice, the chain would have given more than the orders say.
+    assert_eq!(world.tokens(&wallet, "USDC").await - usdc_before, received);
+    assert_eq!(memos(world, &wallet).await, sorted(ids));
+}
+
+async fn wait_for_events(daemon: &Daemon, id: &str, count: usize) {
+    crate::support::within_patience("an order's events", async {
+        loop {
+            let (_, order) = daemon.get(&format!("/v1/orders/{id}")).await;
+            if order["history"].as_array().is_some_and(|history| history.len() >= count) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort();
+    ids
+}
+
+/// The order ids in the memos of the wallet's successful transactions, as the chain has them.
+async fn memos(world: &World, wallet: &Pubkey) -> Vec<String> {
+    let client = solana_client::nonblocking::rpc_client::RpcClient::new(world.chain.rpc_url().to_owned());
+    let transactions = client.get_signatures_for_address(wallet).await.unwrap();
+    let ids = transactions.into_iter().filter(|it| it.err.is_none()).filter_map(|it| {
+        let memo = it.memo?;
+        memo.split_once("swapd:").map(|(_, id)| id.trim_end().to_owned())
+    });
+    sorted(ids.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_daemon_ends_every_order_once() {
+    let world = World::start(SLOT, 1).await;
+    killed_at_any_point(&world, &world.embedded(), &["all"], 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_processes_over_redis_and_postgres_end_every_order_once() {
+    let world = World::start(SLOT, 1).await;
+    let setup = world.shared(&servers::fresh_database().await, &servers::shared_redis());
+    killed_at_any_point(&world, &setup, &["api", "worker"], 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_daemon_exits_cleanly_and_a_second_start_carries_on() {
+    let world = World::start(SLOT, 1).await;
+    let setup = world.embedded();
+    let mut daemon = Daemon::start(&world, &setup, "all").await;
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        ids.push(daemon.order(&order(n)).await);
+    }
+    assert!(daemon.terminate().await.success(), "{}", daemon.log());
+
+    let daemon = Daemon::start(&world, &setup, "all").await;
+    for id in &ids {
+        assert_eq!(daemon.ended(id).await["status"], "confirmed");
+    }
+    assert_eq!(memos(&world, &world.wallets[0]).await, sorted(ids));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_redis_loses_no_order() {
+    let world = World::start(SLOT, 2).await;
+    let mut redis = servers::RedisServer::start(servers::Disk::Fast, &[]);
+    let setup = Setup {
+        more: "[engine]\nuntouched = \"1s\"\n".into(),
+        ..world.shared(&servers::fresh_database().await, &redis.url())
+    };
+    let api = Daemon::start(&world, &setup, "api").await;
+    let _worker = Daemon::start(&world, &setup, "worker").await;
+    let mut ids = Vec::new();
+    for n in 0..40 {
+        ids.push(api.order(&order(n)).await);
+        if n == 15 {
+            redis.flush_all();
+        }
+        if n == 25 {
+            redis.kill();
+        }
+        if n == 35 {
+            redis.start_again();
+        }
+    }
+    for id in &ids {
+        assert_eq!(api.ended(id).await["status"], "confirmed");
+    }
+    let mut swapped = memos(&world, &world.wallets[0]).await;
+    swapped.extend(memos(&world, &world.wallets[1]).await);
+    assert_eq!(sorted(swapped), sorted(ids));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_on_a_chain_that_is_gone_end_with_that_reason() {
+    let mut world = World::start(Duration::from_millis(400), 1).await;
+    let setup = world.embedded();
+    let mut daemon = Daemon::start(&world, &setup, "all").await;
+    let id = daemon.order(&order(1)).await;
+    wait_for_events(&daemon, &id, 4).await; // created, claimed, routed, signed: not confirmed within the slot
+    daemon.kill_9().await;
+
+    world.restart_chain().await;
+    let daemon = Daemon::start(&world, &setup, "all").await;
+    let first = daemon.ended(&id).await;
+    // Either it was confirmed just before the kill, or its end says why nobody can know more.
+    assert!(first["status"] == "confirmed" || first["failure"]["code"] == "chain_reset", "{first}");
+    let second = daemon.ended(&daemon.order(&order(2)).await).await;
+    assert_eq!(second["status"], "confirmed");
+}
