@@ -1,6 +1,10 @@
 //! Integration tests: one binary, so that the tree is linked once. What they need from outside is in `support`.
 
 mod bus_contract;
+#[cfg(feature = "localnet")]
+mod landing;
+#[cfg(feature = "localnet")]
+mod outages;
 mod postgres_server;
 mod queue_contract;
 #[cfg(feature = "localnet")]
