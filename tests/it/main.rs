@@ -2,6 +2,10 @@
 
 mod api;
 mod bus_contract;
+#[cfg(feature = "localnet")]
+mod landing;
+#[cfg(feature = "localnet")]
+mod outages;
 mod postgres_server;
 mod queue_contract;
 #[cfg(feature = "localnet")]

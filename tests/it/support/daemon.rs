@@ -68,10 +68,6 @@ impl World {
         self.rpc = Rpc::new(self.chain.rpc_url().to_owned(), Duration::from_secs(10));
     }
 
-    pub fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
     pub fn keys(&self) -> PathBuf {
         self.dir.path().join("keys")
     }
@@ -163,10 +159,21 @@ impl Daemon {
     /// Starts one and waits until it says that it is ready.
     pub async fn start(world: &World, setup: &Setup, role: &str) -> Self {
         let mut daemon = Self::spawn(&world.config(setup), role);
-        let seen = within_patience("the daemon's start", daemon.ready.wait_for(|seen| seen.ready || seen.ended)).await;
-        let ended = seen.is_ok_and(|seen| seen.ended && !seen.ready);
-        assert!(!ended, "the daemon ended at its start:\n{}", daemon.log());
+        daemon.is_ready().await;
         daemon
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn is_ready(&mut self) {
+        let seen = within_patience("the daemon's start", self.ready.wait_for(|seen| seen.ready || seen.ended)).await;
+        let ended = seen.is_ok_and(|seen| seen.ended && !seen.ready);
+        assert!(!ended, "the daemon ended at its start:\n{}", self.log());
+    }
+
+    /// Everything it has said, after it has ended.
+    pub async fn whole_log(&mut self) -> String {
+        let _ = within_patience("the daemon's last words", self.ready.wait_for(|seen| seen.ended)).await;
+        self.log()
     }
 
     /// Starts one with a configuration file, without waiting for anything.

@@ -1,6 +1,8 @@
 //! What the tests share: real servers, sample values, and waiting for something to become true.
 
 #[cfg(feature = "localnet")]
+pub mod cut;
+#[cfg(feature = "localnet")]
 pub mod daemon;
 pub mod servers;
 

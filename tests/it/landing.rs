@@ -1,0 +1,194 @@
+//! What becomes of a signature that was stored before the daemon died: sent or not, alive or dead, met or missed.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use swapd::{
+    chain::{
+        Blockhash, Rpc, Wallet,
+        transaction::{Accounts, Draft, TOKEN_ACCOUNT_BYTES},
+    },
+    domain::{
+        Attempt, BaseUnits, Bps, Dialect, Lamports, NewOrder, Order, OrderEvent, OrderId, OrderKind, Pair,
+        QuoteRequest, Route, Swap, Token, VenueId,
+    },
+    engine::Journal,
+    venue::{
+        SwapPlan, Venue,
+        raydium_cpmm::{Discovery, RaydiumCpmm},
+    },
+};
+use time::OffsetDateTime;
+
+use crate::support::{
+    daemon::{Daemon, Setup, World},
+    within_patience,
+};
+
+const SLOT: Duration = Duration::from_millis(50);
+const PAID: BaseUnits = BaseUnits::new(1_000_000_000);
+
+/// How the stored bound relates to what the pool gives.
+enum Bound {
+    Met,
+    MissedByOne,
+}
+
+/// Leaves an order in the store as a daemon leaves it that dies right after it stored the signature.
+async fn signed_and_died(world: &World, setup: &Setup, bound: Bound, blockhash: Blockhash) -> (OrderId, Attempt) {
+    let rpc = Arc::new(Rpc::new(world.chain.rpc_url().to_owned(), Duration::from_secs(5)));
+    let scenario = world.scenario();
+    let token = |symbol| {
+        let token = scenario.token(symbol).unwrap();
+        Token { symbol: token.symbol.into(), mint: token.mint, decimals: token.decimals, program: token.program }
+    };
+    let (token_in, token_out) = (token("SOL"), token("USDC"));
+    let pair = Pair { mint_in: token_in.mint, mint_out: token_out.mint };
+    let pools = scenario.pools.iter().map(|pool| pool.address).collect();
+    let (venue, _) = RaydiumCpmm::connect(rpc.clone(), scenario.cpmm_program, pools, Discovery::Off).await.unwrap();
+    let quote = venue.quote(&QuoteRequest { pair, swap: Swap::ExactIn(PAID) }).await.unwrap();
+    let limit = match bound {
+        Bound::Met => quote.amount_out.min_out(Bps::new(100).unwrap()),
+        Bound::MissedByOne => BaseUnits::new(quote.amount_out.get() + 1),
+    };
+
+    let store = swapd::store::open(&setup.store).await.unwrap();
+    let bus = swapd::events::open("local:", &swapd::events::BusOptions::default()).await.unwrap();
+    let journal = Journal::new(store.clone(), bus);
+    let new = NewOrder {
+        kind: OrderKind::Market,
+        dialect: Dialect::V1,
+        token_in: token_in.clone(),
+        token_out: token_out.clone(),
+        swap: Swap::ExactIn(PAID),
+        slippage: Bps::new(100).unwrap(),
+        limit: Some(limit),
+        wallet: None,
+    };
+    let mut order = Order::create(OrderId::new(), new, OffsetDateTime::now_utc());
+    journal.create(&order, None).await.unwrap();
+
+    let wallet = Wallet::load_dir(&world.keys()).unwrap().remove(0);
+    let owner = wallet.address();
+    let accounts = Accounts::derive(owner, &token_in, &token_out, &order.id.0.simple().to_string()).unwrap();
+    let plan = SwapPlan {
+        pool: quote.pool,
+        pair,
+        swap: order.swap,
+        limit,
+        owner,
+        source: accounts.source,
+        destination: accounts.destination,
+    };
+    let swap = venue.swap_instruction(&plan).await.unwrap();
+    let rent = rpc.rent_exemption(TOKEN_ACCOUNT_BYTES).await.unwrap();
+    let memo = format!("swapd:{}", order.id);
+    let draft = Draft::new(&accounts, &token_in, &token_out, PAID, rent, swap, Some(&memo)).unwrap();
+    let (signature, wire) = draft.sign(&wallet, 200_000, 0, blockhash.hash).unwrap();
+    let attempt = Attempt {
+        n: 1,
+        signature,
+        wallet: owner,
+        blockhash: blockhash.hash,
+        last_valid_block_height: blockhash.last_valid_block_height,
+        context_slot: blockhash.context_slot,
+        venue: VenueId::RaydiumCpmm,
+        pool: quote.pool,
+        quoted_in: quote.amount_in,
+        quoted_out: quote.amount_out,
+        limit,
+        compute_units: 200_000,
+        priority_fee: Lamports::new(0),
+        wire,
+    };
+    let route = Route { chosen: quote, reason: "by hand".into(), quotes: Vec::new() };
+    for event in [
+        OrderEvent::Claimed,
+        OrderEvent::Routed { route, limit, wallet: Some(owner) },
+        OrderEvent::Signed { attempt: attempt.clone() },
+    ] {
+        journal.append(&mut order, event, None).await.unwrap();
+    }
+    store.close().await;
+    (order.id, attempt)
+}
+
+fn events(order: &Value) -> Vec<&str> {
+    order["history"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_was_never_sent_lands_after_the_restart() {
+    let world = World::start(SLOT, 1).await;
+    let setup = world.embedded();
+    let blockhash = world.rpc.latest_blockhash().await.unwrap();
+    let (id, attempt) = signed_and_died(&world, &setup, Bound::Met, blockhash).await;
+    let daemon = Daemon::start(&world, &setup, "all").await;
+    let order = daemon.ended(&id.to_string()).await;
+    assert_eq!(order["status"], "confirmed", "{order}");
+    assert_eq!(order["txHash"], attempt.signature.to_string(), "the stored bytes were sent, nothing was signed anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_landed_while_the_daemon_was_dead_is_found_and_not_repeated() {
+    let world = World::start(SLOT, 1).await;
+    let setup = world.embedded();
+    let blockhash = world.rpc.latest_blockhash().await.unwrap();
+    let (id, attempt) = signed_and_died(&world, &setup, Bound::Met, blockhash).await;
+    world.rpc.send(&attempt.wire, attempt.context_slot).await.unwrap();
+    let swapped = world.tokens(&world.wallets[0], "USDC").await;
+
+    let daemon = Daemon::start(&world, &setup, "all").await;
+    let order = daemon.ended(&id.to_string()).await;
+    assert_eq!(order["status"], "confirmed");
+    assert_eq!(order["txHash"], attempt.signature.to_string());
+    assert_eq!(world.tokens(&world.wallets[0], "USDC").await, swapped, "the swap took place once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_missed_on_chain_ends_the_order_and_costs_only_the_fee() {
+    let world = World::start(SLOT, 1).await;
+    let setup = world.embedded();
+    let (wallet, blockhash) = (world.wallets[0], world.rpc.latest_blockhash().await.unwrap());
+    let before = (world.lamports(&wallet).await, world.tokens(&wallet, "USDC").await);
+    let (id, attempt) = signed_and_died(&world, &setup, Bound::MissedByOne, blockhash).await;
+    let daemon = Daemon::start(&world, &setup, "all").await;
+    let order = daemon.ended(&id.to_string()).await;
+    assert_eq!(order["status"], "failed", "{order}");
+    assert_eq!(order["failure"]["code"], "slippage_exceeded", "{order}");
+    assert_eq!(order["txHash"], attempt.signature.to_string(), "the failed transaction can be looked up");
+    assert_eq!(events(&order).last(), Some(&"rejected"));
+    let after = (world.lamports(&wallet).await, world.tokens(&wallet, "USDC").await);
+    assert_eq!(after, (before.0 - 5_000, before.1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_died_unsent_is_replaced_only_after_its_death_is_proven() {
+    // At 20 ms a slot a blockhash dies within 3 s.
+    let world = World::start(Duration::from_millis(20), 1).await;
+    let setup = world.embedded();
+    let blockhash = world.rpc.latest_blockhash().await.unwrap();
+    let (id, attempt) = signed_and_died(&world, &setup, Bound::Met, blockhash).await;
+    within_patience("the blockhash to die", async {
+        while world.rpc.confirmed_height().await.unwrap() <= attempt.last_valid_block_height {
+            tokio::time::sleep(Duration::from_millis(50)).await; // between looks; nothing relies on its length
+        }
+    })
+    .await;
+
+    let daemon = Daemon::start(&world, &setup, "all").await;
+    let order = daemon.ended(&id.to_string()).await;
+    assert_eq!(order["status"], "confirmed", "{order}");
+    assert_eq!(order["signatures"], 2);
+    assert_ne!(order["txHash"], attempt.signature.to_string());
+    let history = order["history"].as_array().unwrap();
+    let expired = history.iter().find(|event| event["event"] == "expired").unwrap();
+    let height = |name: &str| expired["proof"][name].as_u64().unwrap();
+    assert!(height("finalizedHeight") > height("lastValidBlockHeight"));
+    let again = history.iter().position(|event| event["event"] == "signed" && event["attempt"]["n"] == 2).unwrap();
+    assert!(history.iter().position(|event| event["event"] == "expired").unwrap() < again);
+    let (first, second) = (&order["attempts"][0], &order["attempts"][1]);
+    assert_eq!((&first["outcome"], &second["outcome"]), (&"expired".into(), &"landed".into()));
+    // The bound of the first attempt is the bound of the second.
+    assert_eq!(first["limit"], second["limit"]);
+}
