@@ -17,6 +17,10 @@ use serde_json::value::RawValue;
 use super::{ApiError, ApiState};
 use crate::domain::{ErrorCode, OrderId};
 
+/// How much of a body that is too large is read and thrown away: most clients read an answer only after they have
+/// sent everything.
+const MOST_SURPLUS: usize = 4 * 1024 * 1024;
+
 /// The bytes of a body that is declared as JSON and not larger than the limit.
 pub struct JsonBytes(pub Vec<u8>);
 
@@ -48,18 +52,24 @@ impl FromRequest<ApiState> for JsonBytes {
         }
         let limit = state.options().body_limit;
         let mut bytes = Vec::new();
+        let mut surplus = 0;
         let mut chunks = request.into_body().into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| {
                 ApiError::new(ErrorCode::MalformedBody, "the body broke off while it was read").because(error)
             })?;
-            if bytes.len() + chunk.len() > limit {
-                return Err(ApiError::new(
-                    ErrorCode::BodyTooLarge,
-                    format!("the body is larger than {limit} bytes, which is the limit"),
-                ));
+            if surplus == 0 && bytes.len() + chunk.len() <= limit {
+                bytes.extend_from_slice(&chunk);
+                continue;
             }
-            bytes.extend_from_slice(&chunk);
+            surplus += chunk.len();
+            if surplus > MOST_SURPLUS {
+                break;
+            }
+        }
+        if surplus > 0 {
+            let message = format!("the body is larger than {limit} bytes, which is the limit");
+            return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
         }
         Ok(Self(bytes))
     }

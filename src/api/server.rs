@@ -14,7 +14,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,10 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
         let stream = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some(_) = open.join_next() => continue,
+            Some(ended) = open.join_next() => {
+                report(ended);
+                continue;
+            }
             accepted = accept(&listener, &room) => accepted,
         };
         match stream {
@@ -60,7 +63,9 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
     drop(listener);
     state.close_sockets();
     let finished = timeout(state.options().shutdown_grace, async {
-        while open.join_next().await.is_some() {}
+        while let Some(ended) = open.join_next().await {
+            report(ended);
+        }
         state.sockets_closed().await;
     });
     if finished.await.is_err() {
@@ -69,6 +74,13 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
     open.shutdown().await;
     tracing::info!(%address, "api stopped");
     Ok(())
+}
+
+/// A handler that panics takes its connection with it, and nothing else.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task ended badly");
+    }
 }
 
 /// Waits for room first: connections above the bound wait in the system's backlog. Cancel-safe.

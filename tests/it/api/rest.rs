@@ -57,6 +57,7 @@ async fn every_bad_order_is_refused_with_its_code_and_leaves_nothing_behind() {
         ("null".to_owned(), 400, "malformed_body"),
         (String::new(), 400, "malformed_body"),
         (with(&format!(r#""amountIn":1,"wallet":"{}""#, "x".repeat(17_000))), 413, "body_too_large"),
+        ("x".repeat(2_000_000), 413, "body_too_large"),
     ];
     for (body, status, code) in &cases {
         let answer = served.post(ORDERS, body).await;

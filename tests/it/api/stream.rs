@@ -96,7 +96,7 @@ async fn a_filter_lets_through_what_it_names() {
     assert!(frames.iter().all(|frame| frame["event"] == "cancelled"));
     assert_eq!((&frames[0]["tokenIn"], &frames[1]["tokenIn"]), (&"SOL".into(), &"USDC".into()));
     let frames = selling_usdc.frames(3).await;
-    assert_eq!(frames.iter().map(|frame| cursor(frame)).collect::<Vec<_>>(), [4, 5, 6]);
+    assert_eq!(frames.iter().map(cursor).collect::<Vec<_>>(), [4, 5, 6]);
     cancelled.is_silent().await;
     selling_usdc.is_silent().await;
     assert_eq!(served.try_connect("/v1/stream?status=done", &[]).await.err(), Some(400));
