@@ -188,16 +188,20 @@ pub enum Heard {
 
 impl Socket {
     pub async fn hear(&mut self) -> Heard {
-        loop {
-            match within_patience("a frame", self.0.next()).await {
-                Some(Ok(Message::Text(text))) => return Heard::Frame(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
-                    return Heard::Close(code.into(), reason.to_string());
+        // Around the whole loop: a ping now and then must not renew the patience.
+        let heard = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Text(text))) => return Heard::Frame(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
+                        return Heard::Close(code.into(), reason.to_string());
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => panic!("neither a frame nor a close with a reason: {other:?}"),
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("neither a frame nor a close with a reason: {other:?}"),
             }
-        }
+        };
+        within_patience("a frame", heard).await
     }
 
     pub async fn frame(&mut self) -> Value {
