@@ -1,9 +1,9 @@
 //! App: builds a role from the configuration, owns its tasks and stops them in order.
 //!
-//! The only place that knows backends, roles and long-lived tasks. Stop order: 1. `/ready` says draining and the API
-//! takes no new connections; 2. the worker claims nothing more and its orders finish or reach a stored step, at most
-//! for the grace; 3. what waits for the chain stops waiting, sockets close; 4. the store finishes its writes and
-//! closes; 5. the embedded chain ends.
+//! The only place that knows backends, roles and long-lived tasks. Stop order: 1. `/ready` says draining, so that no new
+//! traffic is sent here; 2. the worker claims nothing more and its orders finish or reach a stored step, at most for
+//! the grace, while the API still tells their clients; 3. what waits for the chain stops waiting, the API takes no new
+//! connections and its sockets close; 4. the store finishes its writes and closes; 5. the embedded chain ends.
 
 use std::{
     net::SocketAddr,
@@ -48,6 +48,8 @@ mod guard;
 const LAST_STEP: Duration = Duration::from_secs(2);
 /// How often a pair's pools are searched for at most: public endpoints throttle the search.
 const DISCOVERY_PERIOD: Duration = Duration::from_secs(600);
+/// The task that the first signal waits for.
+const WORKER: &str = "worker";
 /// A claim is renewed this many times per lease.
 const RENEWALS_PER_LEASE: u32 = 3;
 
@@ -74,6 +76,7 @@ impl Role {
 
 /// A running role.
 pub struct App {
+    role: Role,
     addresses: Vec<SocketAddr>,
     rpc: Arc<Rpc>,
     store: SharedStore,
@@ -132,6 +135,7 @@ impl App {
         guard::remember_chain(&outside, &journal, config.chain.cluster).await?;
 
         let mut app = Self {
+            role,
             addresses: Vec::new(),
             rpc: outside.rpc.clone(),
             store: outside.store.clone(),
@@ -184,16 +188,18 @@ impl App {
         tracing::info!("draining");
         self.switches.draining.store(true, Ordering::Relaxed);
         self.stop.soft.cancel();
-        // The worker ends by itself once its orders have; everything else waits for `hard`.
-        let worker_done = async {
-            while let Some(ended) = self.tasks.join_next().await {
-                if matches!(ended, Ok("worker")) {
-                    break;
+        if self.role.works() {
+            // The worker ends by itself once its orders have; everything else waits for `hard`.
+            let worker_done = async {
+                while let Some(ended) = self.tasks.join_next().await {
+                    if matches!(ended, Ok(WORKER)) {
+                        break;
+                    }
                 }
+            };
+            if tokio::time::timeout(self.grace, worker_done).await.is_err() {
+                tracing::warn!("orders still wait for the chain: they go on at the next start");
             }
-        };
-        if tokio::time::timeout(self.grace, worker_done).await.is_err() {
-            tracing::warn!("orders still wait for the chain: they go on at the next start");
         }
         self.stop.hard.cancel();
         let rest = async { while self.tasks.join_next().await.is_some() {} };
@@ -367,7 +373,7 @@ impl App {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             worker.run(stop).await;
-            "worker"
+            WORKER
         });
         Ok(())
     }
