@@ -379,6 +379,16 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads a profile alone, without the environment.
+    ///
+    /// # Errors
+    /// When there is no such profile.
+    pub fn profile(name: &str) -> Result<Self, ConfigError> {
+        let profile = PROFILES.iter().find(|(known, _)| *known == name);
+        let (_, text) = profile.ok_or_else(|| ConfigError::NotFound(name.to_owned()))?;
+        Self::from_toml(text)
+    }
+
     /// Reads TOML text alone, without the environment.
     ///
     /// # Errors

@@ -38,7 +38,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
-    let mut config = Config::load(&["localnet".to_owned()])?;
+    // Without the environment: what is set there is meant for a daemon, not for a demonstration of its own.
+    let mut config = Config::profile("localnet")?;
     config.store.url = Secret::new(format!("sqlite:{}", folder.path().join("swapd.db").display()));
     config.wallets.dir = folder.path().join("keys");
     config.api.listen.set_port(0);

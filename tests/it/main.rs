@@ -5,7 +5,6 @@ mod bus_contract;
 mod landing;
 #[cfg(feature = "localnet")]
 mod outages;
-mod postgres_server;
 mod queue_contract;
 #[cfg(feature = "localnet")]
 mod recovery;
