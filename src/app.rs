@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "localnet")]
-pub(crate) use embedded::{embed_chain, localnet_options};
+pub use embedded::{embed, localnet_options};
 pub use market::Market;
 use outside::lock_store;
 pub use outside::{Outside, connect_rpc, load_wallets, open_store};
@@ -95,7 +95,7 @@ impl App {
     ///
     /// # Errors
     /// One clear sentence for whatever is missing: cluster, store, queue, keys, a port.
-    pub async fn start(mut config: Config, role: Role) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, role: Role) -> anyhow::Result<Self> {
         if role != Role::All && !config.is_shared() {
             bail!(
                 "this role shares its work: configure postgres for the store and redis for queue and events, or run `all`"
@@ -109,7 +109,7 @@ impl App {
         }
         let wallets = if role.works() { load_wallets(&config)? } else { Vec::new() };
         #[cfg(feature = "localnet")]
-        let chain = embed_chain(&mut config, &wallets).await?;
+        let (config, chain) = embed(config, &wallets).await?;
 
         let store_lock = if role.works() { lock_store(&config)? } else { None };
         let outside = Outside::open(&config).await?;

@@ -12,8 +12,11 @@ use crate::{
 };
 
 /// Boots the chain of the `[localnet]` section, if there is one, and points the configuration at it.
-pub(crate) async fn embed_chain(config: &mut Config, wallets: &[Arc<Wallet>]) -> anyhow::Result<Option<Localnet>> {
-    let Some(section) = &config.localnet else { return Ok(None) };
+///
+/// # Errors
+/// When the section makes no sense or the chain does not start.
+pub async fn embed(mut config: Config, wallets: &[Arc<Wallet>]) -> anyhow::Result<(Config, Option<Localnet>)> {
+    let Some(section) = &config.localnet else { return Ok((config, None)) };
     let options = localnet_options(section, config.raydium_cpmm.program, wallets)?;
     let chain = tokio::task::spawn_blocking(move || Localnet::start(options))
         .await
@@ -21,7 +24,7 @@ pub(crate) async fn embed_chain(config: &mut Config, wallets: &[Arc<Wallet>]) ->
         .context("the embedded chain did not start")?;
     config.chain.rpc_url = Secret::new(chain.rpc_url().to_owned());
     config.chain.ws_url = Secret::new(chain.ws_url().to_owned());
-    Ok(Some(chain))
+    Ok((config, Some(chain)))
 }
 
 /// The embedded chain's options from its section.

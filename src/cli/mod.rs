@@ -158,9 +158,8 @@ fn keys_dir(config: &Config, named: Option<PathBuf>) -> PathBuf {
 
 /// The configuration with a chain that answers: where the profile embeds one, it is booted for the command.
 #[cfg(feature = "localnet")]
-async fn reachable(mut config: Config) -> anyhow::Result<(Config, Option<crate::localnet::Localnet>)> {
-    let chain = crate::app::embed_chain(&mut config, &[]).await?;
-    Ok((config, chain))
+async fn reachable(config: Config) -> anyhow::Result<(Config, Option<crate::localnet::Localnet>)> {
+    crate::app::embed(config, &[]).await
 }
 
 /// The configuration with a chain that answers. This build embeds none.

@@ -10,6 +10,8 @@ mod queue_contract;
 mod recovery;
 mod servers;
 mod store_contract;
+#[cfg(feature = "localnet")]
+mod streams;
 mod support;
 #[cfg(feature = "localnet")]
 mod swaps;
