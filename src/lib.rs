@@ -41,7 +41,7 @@ pub mod events;
 #[cfg(feature = "localnet")]
 pub mod localnet;
 pub mod queue;
-mod redis_link;
+pub mod redis_link;
 pub mod router;
 pub mod store;
 pub mod venue;

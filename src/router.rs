@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    domain::{BaseUnits, ErrorCode, Pair, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, Swap},
+    domain::{Bps, ErrorCode, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, Swap},
     venue::{Venue, Venues},
 };
 
@@ -100,18 +100,24 @@ impl Router {
             (rivals, Mode::QuoteOnly) => format!("the best of {rivals} executable quotes"),
             (rivals, Mode::Paper) => format!("the best of {rivals} quotes"),
         };
-        let on_paper = if chosen.executable { "" } else { " on paper" };
-        let mut reason = format!("{} pool {} {}{on_paper}, {among}", chosen.venue, chosen.pool, says(request, chosen));
+        let on_paper = if chosen.executable { "" } else { ", on paper" };
+        let verb = match request.swap {
+            Swap::ExactIn(_) => "gives the most",
+            Swap::ExactOut(_) => "costs the least",
+        };
+        let mut reason = format!("{} {verb}{on_paper}: {among}", chosen.venue);
         if let Some(missed) = missed {
-            let difference = match request.swap {
-                Swap::ExactIn(_) => format!("{} more", missed.amount_out.get() - chosen.amount_out.get()),
-                Swap::ExactOut(_) => format!("{} less", chosen.amount_in.get() - missed.amount_in.get()),
+            let (difference, of, would) = match request.swap {
+                Swap::ExactIn(_) => {
+                    (missed.amount_out.get() - chosen.amount_out.get(), chosen.amount_out, "given {} more")
+                }
+                Swap::ExactOut(_) => {
+                    (chosen.amount_in.get() - missed.amount_in.get(), chosen.amount_in, "cost {} less")
+                }
             };
-            let would = match request.swap {
-                Swap::ExactIn(_) => format!("given {}", missed.amount_out),
-                Swap::ExactOut(_) => format!("taken {}", missed.amount_in),
-            };
-            reason.push_str(&format!("; {} would have {would} ({difference}) but cannot be executed", missed.venue));
+            let difference = Bps::ratio_ceil(difference.into(), of.get().into());
+            let would = would.replace("{}", &difference.to_string());
+            reason.push_str(&format!("; {} would have {would} but cannot be executed", missed.venue));
         }
         reason
     }
@@ -154,15 +160,6 @@ fn beats(swap: Swap, quote: &Quote, other: &Quote) -> bool {
     }
 }
 
-fn says(request: &QuoteRequest, quote: &Quote) -> String {
-    let Pair { mint_in, mint_out } = request.pair;
-    let (paid, got): (BaseUnits, BaseUnits) = (quote.amount_in, quote.amount_out);
-    match request.swap {
-        Swap::ExactIn(_) => format!("gives {got} base units of {mint_out} for {paid} of {mint_in}"),
-        Swap::ExactOut(_) => format!("takes {paid} base units of {mint_in} for {got} of {mint_out}"),
-    }
-}
-
 /// A venue's code as one of the four that a missing route can have.
 const fn sorted(code: ErrorCode) -> ErrorCode {
     match code {
@@ -187,6 +184,7 @@ mod tests {
     use solana_sdk::pubkey::Pubkey;
 
     use super::*;
+    use crate::domain::{BaseUnits, Pair};
     use crate::{
         chain::ChainError,
         domain::{Bps, VenueId},
@@ -237,13 +235,13 @@ mod tests {
         let route = router(Mode::QuoteOnly, venues()).route(&exact_in()).await.unwrap();
         assert_eq!(route.chosen.amount_out.get(), 90);
         assert_eq!(route.quotes.len(), 3);
-        assert!(route.reason.contains("gives 90 base units"), "{}", route.reason);
+        assert!(route.reason.contains("gives the most"), "{}", route.reason);
         assert!(route.reason.contains("the best of 3 executable quotes"), "{}", route.reason);
 
         let venues = [giving(RAYDIUM, 1_000, 1_000), giving(RAYDIUM, 990, 1_000)];
         let route = router(Mode::QuoteOnly, venues).route(&exact_out()).await.unwrap();
         assert_eq!(route.chosen.amount_in.get(), 990);
-        assert!(route.reason.contains("takes 990 base units"), "{}", route.reason);
+        assert!(route.reason.contains("costs the least"), "{}", route.reason);
     }
 
     #[tokio::test(start_paused = true)]
@@ -251,14 +249,14 @@ mod tests {
         let venues = [giving(RAYDIUM, 1_000, 70), giving(MOCK, 1_000, 75)];
         let route = router(Mode::QuoteOnly, venues).route(&exact_in()).await.unwrap();
         assert_eq!(route.chosen.venue, RAYDIUM);
-        let missed = "meteora_mock would have given 75 (5 more) but cannot be executed";
+        let missed = "meteora_mock would have given 715 bps more but cannot be executed";
         assert!(route.reason.contains(missed), "{}", route.reason);
         assert!(route.reason.contains("the only executable quote"), "{}", route.reason);
         assert!(route.quotes.iter().all(|outcome| outcome.quote.is_some()));
 
         let venues = [giving(RAYDIUM, 100, 1_000), giving(MOCK, 90, 1_000)];
         let route = router(Mode::QuoteOnly, venues).route(&exact_out()).await.unwrap();
-        assert!(route.reason.contains("would have taken 90 (10 less)"), "{}", route.reason);
+        assert!(route.reason.contains("would have cost 1000 bps less"), "{}", route.reason);
     }
 
     #[tokio::test(start_paused = true)]
@@ -274,7 +272,7 @@ mod tests {
         let venues = [giving(RAYDIUM, 1_000, 70), giving(MOCK, 1_000, 75)];
         let route = router(Mode::Paper, venues).route(&exact_in()).await.unwrap();
         assert_eq!((route.chosen.venue, route.chosen.executable), (MOCK, false));
-        assert!(route.reason.contains("on paper, the best of 2 quotes"), "{}", route.reason);
+        assert!(route.reason.contains("on paper: the best of 2 quotes"), "{}", route.reason);
         // equal amounts go to the one that can be executed
         let venues = [giving(MOCK, 1_000, 75), giving(RAYDIUM, 1_000, 75)];
         let route = router(Mode::Paper, venues).route(&exact_in()).await.unwrap();

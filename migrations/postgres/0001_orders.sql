@@ -55,11 +55,12 @@ create table orders (
     check (num_nulls(reserved_wallet, reserved_mint, reserved_amount, reserved_lamports) in (0, 4))
 );
 
--- Lists are newest first; ids sort by creation. Each filter has its index, ending in the id.
+-- Lists are newest first; ids sort by creation. A page asks for one status at a time, so that each filter's index,
+-- with the status and ending in the id, gives the newest of exactly those orders.
 create index orders_by_status on orders (status, id);
-create index orders_by_token_in on orders (token_in_symbol, id);
-create index orders_by_token_out on orders (token_out_symbol, id);
-create index orders_by_wallet on orders (wallet, id) where wallet is not null;
+create index orders_by_token_in on orders (token_in_symbol, status, id);
+create index orders_by_token_out on orders (token_out_symbol, status, id);
+create index orders_by_wallet on orders (wallet, status, id) where wallet is not null;
 
 -- What the sweeper looks through: only orders with something left to do.
 create index orders_with_work on orders (id) where has_work;

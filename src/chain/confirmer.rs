@@ -24,6 +24,8 @@ use crate::domain::{Attempt, BlockHeight, ExpiryProof, Slot};
 
 /// Sends going on at the same time in one round of rebroadcasts.
 const PARALLEL_SENDS: usize = 16;
+/// Hints make the next poll come earlier, up to this many times as often: many hints are still one question.
+const HINTED_POLLS: u32 = 5;
 /// Attempts that may wait to be taken up; a sender waits when it is full.
 const INBOX: usize = 1_024;
 /// Reports that may wait for an order's task: there are at most this many kinds before the last.
@@ -128,7 +130,8 @@ pub struct ConfirmerTask {
 impl ConfirmerTask {
     /// Runs until `shutdown`. What is then in flight stays in the store and is taken up at the next start.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut next_poll = Instant::now();
+        let mut last_poll = Instant::now();
+        let mut next_poll = last_poll;
         loop {
             let busy = !self.in_flight.is_empty();
             tokio::select! {
@@ -141,11 +144,15 @@ impl ConfirmerTask {
                     }
                     None => break,
                 },
-                () = self.hint.notified(), if busy => {}
+                () = self.hint.notified(), if busy => {
+                    next_poll = next_poll.min(last_poll + self.settings.poll / HINTED_POLLS);
+                    continue;
+                }
                 () = tokio::time::sleep_until(next_poll), if busy => {}
             }
             self.round().await;
-            next_poll = Instant::now() + self.settings.poll;
+            last_poll = Instant::now();
+            next_poll = last_poll + self.settings.poll;
         }
     }
 

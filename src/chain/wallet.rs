@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 #[derive(Debug, thiserror::Error)]
 pub enum WalletError {
     /// The file or folder is not there or not readable.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read or write {path}")]
     Unreadable {
         /// Where.
         path: PathBuf,

@@ -10,7 +10,7 @@ use crate::{
     app::{self, Market},
     chain::Rpc,
     config::Config,
-    domain::BaseUnits,
+    domain::{BaseUnits, ErrorCode, Pair, QuoteRequest, Swap, Token},
     engine::Rents,
     events::{self, BusOptions},
     queue::{self, QueueOptions},
@@ -130,6 +130,24 @@ async fn wallets(report: &mut Report, config: &Config, rpc: &Rpc) {
     }
 }
 
+/// What one whole first token (SOL in every profile) would give. No pool is no failure: devnet's come and go.
+async fn sample_quote(market: &Market, token: &Token) -> Result<String, String> {
+    let first = market.rules.tokens.first().ok_or("no token")?;
+    let one = BaseUnits::from_ui("1", first.decimals).map_err(|error| error.to_string())?;
+    let pair = Pair { mint_in: first.mint, mint_out: token.mint };
+    match market.router.route(&QuoteRequest { pair, swap: Swap::ExactIn(one) }).await {
+        Ok(route) => Ok(format!(
+            "1 {} -> {} {} in pool {}",
+            first.symbol,
+            route.chosen.amount_out.to_ui(token.decimals),
+            token.symbol,
+            route.chosen.pool
+        )),
+        Err(error) if error.code == ErrorCode::RpcUnavailable => Err(error.reason),
+        Err(error) => Ok(format!("{} -> {}: not tradable now: {}", first.symbol, token.symbol, error.reason)),
+    }
+}
+
 async fn market(report: &mut Report, config: &Config, rpc: std::sync::Arc<Rpc>) {
     match Market::connect(config, rpc).await {
         Ok(market) => {
@@ -138,6 +156,9 @@ async fn market(report: &mut Report, config: &Config, rpc: std::sync::Arc<Rpc>) 
                     "token",
                     Ok::<_, String>(format!("{} {}, {} decimals", token.symbol, token.mint, token.decimals)),
                 );
+            }
+            for token in market.rules.tokens.iter().skip(1) {
+                report.line("quote", sample_quote(&market, token).await);
             }
             let venues: Vec<_> = market.venues.iter().map(|venue| venue.id().as_str()).collect();
             report.line("venues", Ok::<_, String>(venues.join(", ")));

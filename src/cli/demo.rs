@@ -17,6 +17,7 @@ use crate::{
     app::{App, Role},
     config::{Config, Secret},
     domain::BaseUnits,
+    localnet::Scenario,
 };
 
 /// Of the embedded chain's USDC, as of the real one.
@@ -30,19 +31,20 @@ pub(super) struct Arguments {
     /// One JSON event per line, then the order.
     #[arg(long)]
     json: bool,
-    /// A genuine program binary in place of the model: ID=FILE.so.
-    #[arg(long = "program")]
-    programs: Vec<String>,
+    /// A genuine CPMM binary in place of the model: ID=FILE.so, with the id it was built for.
+    #[arg(long)]
+    program: Option<String>,
 }
 
 pub(super) async fn run(arguments: Arguments, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
-    let mut config = Config::load(&["localnet".to_owned()])?;
+    // Without the environment: what is set there is meant for a daemon, not for a demonstration of its own.
+    let mut config = Config::profile("localnet")?;
     config.store.url = Secret::new(format!("sqlite:{}", folder.path().join("swapd.db").display()));
     config.wallets.dir = folder.path().join("keys");
     config.api.listen.set_port(0);
-    if let Some(localnet) = &mut config.localnet {
-        localnet.programs = arguments.programs.clone();
+    if let Some(program) = &arguments.program {
+        use_program(&mut config, program)?;
     }
     if !arguments.json {
         println!("booting an embedded Solana chain, pools, wallets and the daemon ...");
@@ -61,6 +63,18 @@ pub(super) async fn run(arguments: Arguments, shutdown: CancellationToken) -> an
     stop.cancel();
     daemon.await.context("the daemon panicked")??;
     outcome
+}
+
+/// Puts a genuine binary where the model would be; the pools' addresses follow from its id.
+fn use_program(config: &mut Config, program: &str) -> anyhow::Result<()> {
+    let id = program.split_once('=').context("a program is given as ID=FILE.so")?.0;
+    let id = id.parse().with_context(|| format!("{id} is no program id"))?;
+    config.raydium_cpmm.program = id;
+    config.raydium_cpmm.pools = Scenario::new(id).pools.iter().map(|pool| pool.address.to_string()).collect();
+    if let Some(localnet) = &mut config.localnet {
+        localnet.programs = vec![program.to_owned()];
+    }
+    Ok(())
 }
 
 async fn trade(arguments: &Arguments, url: &str, rpc: &crate::chain::Rpc) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,6 @@
 //! The commands: what each takes, and the way from arguments to the parts that do the work.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
@@ -144,9 +144,12 @@ async fn signal() {
 
 /// The daemon says one line per transition; a command for people says what went wrong and prints its own output.
 fn start_logging(json: bool, quiet: bool) {
-    let default = if quiet { "error" } else { "info,sqlx=warn,surfpool=warn,solana=warn,litesvm=warn" };
+    let default = if quiet { "error" } else { "warn,swapd=info" };
     let filter = EnvFilter::try_from_env("SWAPD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second start in one process (tests) keeps the first logger.
     let _ = if json { builder.json().try_init() } else { builder.compact().try_init() };
 }
@@ -158,9 +161,8 @@ fn keys_dir(config: &Config, named: Option<PathBuf>) -> PathBuf {
 
 /// The configuration with a chain that answers: where the profile embeds one, it is booted for the command.
 #[cfg(feature = "localnet")]
-async fn reachable(mut config: Config) -> anyhow::Result<(Config, Option<crate::localnet::Localnet>)> {
-    let chain = crate::app::embed_chain(&mut config, &[]).await?;
-    Ok((config, chain))
+async fn reachable(config: Config) -> anyhow::Result<(Config, Option<crate::localnet::Localnet>)> {
+    crate::app::embed(config, &[]).await
 }
 
 /// The configuration with a chain that answers. This build embeds none.

@@ -69,6 +69,9 @@ pub(super) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
 
 async fn list(config: &Config, dir: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
     let dir = keys_dir(config, dir);
+    if !dir.is_dir() {
+        bail!("there is no folder {}: make a wallet with `swapd wallet new`", dir.display());
+    }
     let wallets = Wallet::load_dir(&dir)?;
     // Addresses are worth showing also when no chain answers.
     let balances = match connect_rpc(config).await {

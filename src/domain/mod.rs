@@ -4,16 +4,16 @@
 
 pub mod amount;
 pub mod error;
+pub mod event;
 pub mod lifecycle;
 pub mod order;
 pub mod quote;
+pub mod request;
 
 pub use amount::{AmountError, BaseUnits, BlockHeight, Bps, Lamports, Rounding, Slot, mul_div};
 pub use error::{ErrorCode, Failure};
-pub use lifecycle::{
-    Attempt, ExpiryProof, Fill, IllegalTransition, Landing, NextStep, OrderEvent, OrderStatus, Status, StoredEvent,
-};
-pub use order::{
-    AmountText, Dialect, NewOrder, Order, OrderId, OrderKind, OrderRefused, OrderRequest, Rules, Swap, Token, validate,
-};
+pub use event::{Attempt, ExpiryProof, Fill, Landing, OrderEvent, StoredEvent};
+pub use lifecycle::{IllegalTransition, NextStep, OrderStatus, Status};
+pub use order::{Dialect, NewOrder, Order, OrderId, OrderKind, Swap, Token};
 pub use quote::{Pair, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, VenueId};
+pub use request::{AmountText, OrderRefused, OrderRequest, Rules, validate};

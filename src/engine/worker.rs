@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::execute::{Drive, Executor, Stop};
@@ -112,10 +115,12 @@ impl Worker {
             }
             let job = async {
                 let slot = room.clone().acquire_owned().await.ok()?;
-                let permit = self.executor.signers().clone().acquire_owned().await.ok()?;
-                Some((slot, permit, self.queue.claim().await))
+                // Claimed only when a signer is free, but not holding one while the queue is empty: orders that come
+                // back from a rest need it.
+                drop(self.executor.signers().acquire().await.ok()?);
+                Some((slot, self.queue.claim().await))
             };
-            let (slot, permit, claim) = tokio::select! {
+            let (slot, claim) = tokio::select! {
                 biased;
                 () = stop.soft.cancelled() => break,
                 job = job => match job {
@@ -133,25 +138,34 @@ impl Worker {
                     }
                 }
             };
-            match self.active.enter(&claim) {
-                Ok(entry) => {
-                    let (worker, stop) = (self.clone(), stop.clone());
-                    driving.spawn(async move {
-                        let _slot = slot;
-                        worker.drive(claim, entry, permit, &stop).await;
-                    });
+            let entry = match self.active.enter(&claim) {
+                Ok(entry) => entry,
+                Err(other) => {
+                    // The same order under a second job: the first one serves it.
+                    if other.handle != claim.handle {
+                        self.ack(&claim).await;
+                    }
+                    continue;
                 }
-                // The same order under a second job: the first one serves it.
-                Err(other) if other.handle != claim.handle => self.ack(&claim).await,
-                Err(_) => {}
-            }
+            };
+            let permit = tokio::select! {
+                biased;
+                () = stop.soft.cancelled() => break,
+                permit = self.executor.signers().clone().acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else { break };
+            let (worker, stop) = (self.clone(), stop.clone());
+            driving.spawn(async move {
+                let _slot = slot;
+                worker.drive(claim, entry, permit, &stop).await;
+            });
         }
         while let Some(ended) = driving.join_next().await {
             report(ended);
         }
     }
 
-    async fn drive(&self, claim: Claim, entry: Entry, permit: tokio::sync::OwnedSemaphorePermit, stop: &Stop) {
+    async fn drive(&self, claim: Claim, entry: Entry, permit: OwnedSemaphorePermit, stop: &Stop) {
         match self.executor.drive(claim.order_id, permit, stop).await {
             Ok(Drive::Done) => self.ack(&claim).await,
             Ok(Drive::Left) => {}

@@ -236,8 +236,9 @@ impl OrderStore for PostgresStore {
     }
 
     async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
+        // Not persistent: a prepared page would end up with one plan for rare and common filters alike.
         let mut page = listing::page(ORDER, "::uuid", filter, limit);
-        self.read(page.build().fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
+        self.read(page.build().persistent(false).fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
     }
 
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

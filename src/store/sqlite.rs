@@ -154,10 +154,11 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
     }
     if !wanted.wallets.is_empty() {
         let wallets = rows::json(&wanted.wallets);
-        // The predicates repeat those of the partial indexes word for word: only then SQLite uses them.
+        // The predicates repeat those of the partial indexes word for word: only then SQLite can use them. Left to
+        // itself it would walk every order that ever ended.
         let open = "select reserved_wallet, reserved_mint, sum(reserved_amount_hi) as reserved_amount_hi, \
             sum(reserved_amount_lo) as reserved_amount_lo, sum(reserved_lamports_hi) as reserved_lamports_hi, \
-            sum(reserved_lamports_lo) as reserved_lamports_lo from orders \
+            sum(reserved_lamports_lo) as reserved_lamports_lo from orders indexed by orders_open_promises \
             where reserved_wallet is not null and status in ('pending', 'routing', 'building', 'submitted') \
             and reserved_wallet in (select value from json_each(?1)) \
             and id not in (select value from json_each(?2)) \
@@ -166,7 +167,7 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
             known.promises.push(promise(&row, row.text("reserved_wallet")?, None)?);
         }
         let ended = "select reserved_wallet, reserved_mint, reserved_amount_hi, reserved_amount_lo, \
-            reserved_lamports_hi, reserved_lamports_lo, last_cursor from orders \
+            reserved_lamports_hi, reserved_lamports_lo, last_cursor from orders indexed by orders_ended_promises \
             where reserved_wallet is not null and status in ('confirmed', 'failed', 'cancelled') \
             and reserved_wallet in (select value from json_each(?1)) and last_cursor > ?3 \
             and id not in (select value from json_each(?2))";
@@ -246,7 +247,7 @@ impl OrderStore for SqliteStore {
 
     async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
         let mut page = listing::page(ORDER, "", filter, limit);
-        read(page.build().fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
+        read(page.build().persistent(false).fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
     }
 
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

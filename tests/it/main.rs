@@ -6,12 +6,13 @@ mod bus_contract;
 mod landing;
 #[cfg(feature = "localnet")]
 mod outages;
-mod postgres_server;
 mod queue_contract;
 #[cfg(feature = "localnet")]
 mod recovery;
 mod servers;
 mod store_contract;
+#[cfg(feature = "localnet")]
+mod streams;
 mod support;
 #[cfg(feature = "localnet")]
 mod swaps;

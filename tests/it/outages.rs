@@ -74,6 +74,17 @@ async fn what_is_missing_at_the_start_is_one_clear_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_on_the_same_file_is_refused_until_the_first_has_gone() {
+    let world = World::start(SLOT, 1).await;
+    let setup = world.embedded();
+    let mut first = Daemon::start(&world, &setup, "all").await;
+    let line = refused(&world, &setup, |text| text).await;
+    assert!(line.contains("another swapd"), "{line}");
+    first.kill_9().await;
+    Daemon::start(&world, &setup, "all").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_that_are_missing_or_open_to_others_are_refused() {
     let world = World::start(SLOT, 1).await;
     let setup = world.embedded();
@@ -109,7 +120,8 @@ async fn no_log_line_ever_shows_a_key() {
 async fn orders_wait_for_a_lost_rpc_and_go_on() {
     let world = World::start(SLOT, 1).await;
     let cut = Cut::before(world.chain.rpc_url().trim_start_matches("http://").parse().unwrap()).await;
-    let setup = world.embedded();
+    // One signer only: orders that come back from a rest must get it although no new job comes.
+    let setup = Setup { more: "[engine]\nsigners = 1\n".into(), ..world.embedded() };
     let path = world.config(&setup);
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace(world.chain.rpc_url(), &format!("http://{}", cut.address))).unwrap();

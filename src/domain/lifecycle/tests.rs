@@ -1,7 +1,12 @@
 //! Every state against every event: what may happen, and that nothing else does.
 
+use std::sync::Arc;
+
+use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
+use time::OffsetDateTime;
+
 use super::*;
-use crate::domain::{Bps, QuoteOutcome};
+use crate::domain::{BaseUnits, BlockHeight, Bps, ExpiryProof, OrderId, QuoteOutcome, Route, Slot, StoredEvent};
 
 fn quote(executable: bool) -> Quote {
     Quote {

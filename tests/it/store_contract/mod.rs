@@ -30,7 +30,7 @@ macro_rules! on_every_backend {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $scenario() {
-                    super::$story::$scenario(crate::postgres_server::fresh_database().await).await;
+                    super::$story::$scenario(crate::support::servers::fresh_database().await).await;
                 }
             )+
         }

@@ -12,7 +12,7 @@ use super::{
     open,
     sample::{self, order, step, stored},
 };
-use crate::postgres_server::{PostgresServer, database_on};
+use crate::support::servers::{Disk, PostgresServer, create_database};
 
 #[tokio::test]
 async fn a_url_that_names_no_store_is_refused_without_repeating_it() {
@@ -70,12 +70,12 @@ async fn a_read_only_file_can_be_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_server_is_found_again() {
-    let mut server = PostgresServer::start().await;
-    let store = open(&database_on(&server.url()).await).await;
+    let mut server = PostgresServer::start(Disk::Durable);
+    let store = open(&create_database(&server.url()).await).await;
     let mut order = stored(&store).await;
     store.ping().await.unwrap();
 
-    server.stop();
+    server.crash();
     // Many at once, to fill more than one group.
     let writes = (0..600).map(|_| {
         let store = store.clone();
@@ -89,7 +89,7 @@ async fn a_restarted_server_is_found_again() {
     let reads = tokio::join!(store.order(order.id), store.cursor(), store.ping());
     assert!(matches!(reads, (Err(StoreError::Unavailable(_)), Err(_), Err(_))), "{reads:?}");
 
-    server.resume().await;
+    server.start_again();
     store.ping().await.unwrap();
     step(&store, &mut order, OrderEvent::Claimed).await.unwrap();
     assert_eq!(store.order(order.id).await.unwrap(), Some(order));
@@ -100,8 +100,8 @@ async fn a_restarted_server_is_found_again() {
 /// Stops and starts while eight writers never pause: none of them is stuck, and what was answered is stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_in_the_middle_loses_no_answered_write() {
-    let mut server = PostgresServer::start().await;
-    let store = open(&database_on(&server.url()).await).await;
+    let mut server = PostgresServer::start(Disk::Durable);
+    let store = open(&create_database(&server.url()).await).await;
     let back = CancellationToken::new();
     let writers: Vec<_> = (0..8)
         .map(|_| {
@@ -127,9 +127,9 @@ async fn a_restart_in_the_middle_loses_no_answered_write() {
     while store.cursor().await.unwrap() < 100 {
         tokio::task::yield_now().await;
     }
-    server.stop();
+    server.crash();
     while store.ping().await.is_ok() {}
-    server.resume().await;
+    server.start_again();
     back.cancel();
     for answer in join_all(writers).await {
         let (made, _failed) = answer.unwrap();

@@ -53,7 +53,9 @@ impl World {
         let wallets: Vec<_> =
             (0..wallets).map(|n| Wallet::create(&keys, &format!("wallet-{n}")).unwrap().address()).collect();
         let mut options = Options { wallets: wallets.clone(), ..options };
+        // A genuine binary in place of the model: it insists on the id it was built for, which is mainnet's.
         if let Ok(file) = std::env::var("SWAPD_CPMM_SO") {
+            options.cpmm_program = "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C".parse().unwrap();
             options.programs.push((options.cpmm_program, PathBuf::from(file)));
         }
         let chain = tokio::task::spawn_blocking(move || Localnet::start(options)).await.unwrap().unwrap();

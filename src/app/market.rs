@@ -1,0 +1,109 @@
+//! Market: what is traded where, read from the chain.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use solana_sdk::pubkey::Pubkey;
+
+use crate::{
+    chain::Rpc,
+    config::{Config, Mode},
+    domain::{Bps, Rules, Token},
+    router::{self, Router},
+    venue::{
+        Venue, Venues,
+        meteora_mock::{MeteoraMock, MockSettings},
+        raydium_cpmm::{Discovery, RaydiumCpmm},
+    },
+};
+
+/// How often a pair's pools are searched for at most: public endpoints throttle the search.
+const DISCOVERY_PERIOD: Duration = Duration::from_secs(600);
+
+/// What is traded where.
+pub struct Market {
+    /// Tokens with what the chain says of them, and the limits of orders.
+    pub rules: Arc<Rules>,
+    /// All venues that are asked.
+    pub venues: Venues,
+    /// Asks them.
+    pub router: Arc<Router>,
+}
+
+impl Market {
+    /// Reads tokens and pools from the chain.
+    ///
+    /// # Errors
+    /// When the chain does not answer, or an account is not what the configuration says.
+    pub async fn connect(config: &Config, rpc: Arc<Rpc>) -> anyhow::Result<Self> {
+        let tokens = read_tokens(config, &rpc).await?;
+        let bps = |raw| Bps::new(raw).context("a slippage is above 10000 basis points");
+        let rules = Arc::new(Rules {
+            tokens,
+            default_slippage: bps(config.orders.default_slippage_bps)?,
+            max_slippage: bps(config.orders.max_slippage_bps)?,
+        });
+        let pools = config
+            .raydium_cpmm
+            .pools
+            .iter()
+            .map(|text| text.parse().with_context(|| format!("`raydium_cpmm.pools`: {text} is no address")))
+            .collect::<anyhow::Result<Vec<Pubkey>>>()?;
+        let discovery = if config.raydium_cpmm.discover { Discovery::Every(DISCOVERY_PERIOD) } else { Discovery::Off };
+        let (raydium, missing) = RaydiumCpmm::connect(rpc, config.raydium_cpmm.program, pools, discovery)
+            .await
+            .context("Raydium CPMM (`raydium_cpmm`) cannot be used")?;
+        for pool in missing {
+            tracing::warn!(%pool, "no such pool on this cluster: left out");
+        }
+        let raydium: Arc<dyn Venue> = Arc::new(raydium);
+        let mut venues: Venues = vec![raydium.clone()];
+        if config.meteora_mock.enabled {
+            let mock = &config.meteora_mock;
+            let settings = MockSettings {
+                seed: mock.seed,
+                spread: bps(mock.spread_bps)?,
+                fee: bps(mock.fee_bps)?,
+                latency: mock.latency_min..=mock.latency_max,
+                failure_per_mille: mock.failures_per_mille,
+            };
+            venues.push(Arc::new(MeteoraMock::new(settings, raydium)));
+        }
+        let mode = match config.router.mode {
+            Mode::QuoteOnly => router::Mode::QuoteOnly,
+            Mode::Paper => router::Mode::Paper,
+        };
+        let router = Arc::new(Router::new(venues.clone(), config.router.deadline, mode));
+        Ok(Self { rules, venues, router })
+    }
+}
+
+/// Reads each configured mint. One that is not there is left out; one that is no mint is refused.
+async fn read_tokens(config: &Config, rpc: &Rpc) -> anyhow::Result<Vec<Token>> {
+    const DECIMALS_OFFSET: usize = 44;
+    const MINT_BYTES: usize = 82;
+    let mints: Vec<Pubkey> = config.tokens.iter().map(|token| token.mint).collect();
+    let snapshot = rpc.accounts(&mints).await.context("cannot read the configured tokens")?;
+    let mut tokens = Vec::with_capacity(mints.len());
+    for (token, account) in config.tokens.iter().zip(snapshot.accounts) {
+        let Some(account) = account else {
+            tracing::warn!(symbol = token.symbol, mint = %token.mint, "no such mint on this cluster: left out");
+            continue;
+        };
+        let is_mint = (account.owner == spl_token::ID || account.owner == spl_token_2022_interface::ID)
+            && account.data.len() >= MINT_BYTES;
+        if !is_mint {
+            bail!("token {}: {} is not a mint on this cluster", token.symbol, token.mint);
+        }
+        tokens.push(Token {
+            symbol: token.symbol.clone(),
+            mint: token.mint,
+            decimals: account.data[DECIMALS_OFFSET],
+            program: account.owner,
+        });
+    }
+    if tokens.len() < 2 {
+        bail!("fewer than two of the configured tokens exist on this cluster: nothing can be traded");
+    }
+    Ok(tokens)
+}

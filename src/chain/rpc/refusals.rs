@@ -1,0 +1,111 @@
+//! Refusals: why a call brought no answer, sorted by kind and code.
+
+use std::time::Duration;
+
+use solana_rpc_client_api::{
+    client_error::{Error as ClientError, ErrorKind},
+    request::{RpcError, RpcResponseErrorData},
+};
+
+use super::answers::SendAnswer;
+use crate::domain::ErrorCode;
+
+/// Why an RPC call brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// No connection, a dropped one, or an HTTP error: for a send the outcome is unknown.
+    #[error("the RPC endpoint does not answer")]
+    Unreachable(#[source] Box<ClientError>),
+    /// No answer in time: for a send the outcome is unknown.
+    #[error("the RPC endpoint did not answer {method} within {after:?}")]
+    TimedOut {
+        /// The call.
+        method: &'static str,
+        /// Its limit.
+        after: Duration,
+    },
+    /// HTTP 429, or the same as a JSON-RPC code.
+    #[error("the RPC endpoint limits our rate")]
+    RateLimited,
+    /// The node is behind or unhealthy (-32005, -32016).
+    #[error("the RPC node is behind")]
+    NodeBehind,
+    /// The node refuses the request itself.
+    #[error("the RPC node refuses {method}: {message} ({code})")]
+    Refused {
+        /// The call.
+        method: &'static str,
+        /// JSON-RPC code.
+        code: i64,
+        /// Its text.
+        message: String,
+    },
+    /// An answer this version cannot read.
+    #[error("the RPC answer to {method} cannot be read: {detail}")]
+    Unreadable {
+        /// The call.
+        method: &'static str,
+        /// What was wrong.
+        detail: String,
+    },
+}
+
+impl ChainError {
+    /// The client's code: whatever kept the chain from answering, the client sees one thing.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut { .. } | Self::RateLimited | Self::NodeBehind => {
+                ErrorCode::RpcUnavailable
+            }
+            Self::Refused { .. } | Self::Unreadable { .. } => ErrorCode::RpcUnavailable,
+        }
+    }
+}
+
+pub(super) fn unreadable(method: &'static str, detail: impl ToString) -> ChainError {
+    ChainError::Unreadable { method, detail: detail.to_string() }
+}
+
+/// Sorts a failed call by its kind and code, never by its text.
+pub(super) fn chain_error(method: &'static str, error: ClientError) -> ChainError {
+    match error.kind() {
+        ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => match *code {
+            -32005 | -32016 => ChainError::NodeBehind,
+            429 => ChainError::RateLimited,
+            code => ChainError::Refused { method, code, message: message.clone() },
+        },
+        ErrorKind::Reqwest(inner) if inner.status().is_some_and(|status| status.as_u16() == 429) => {
+            ChainError::RateLimited
+        }
+        ErrorKind::SerdeJson(inner) => unreadable(method, inner),
+        _ => ChainError::Unreachable(Box::new(error)),
+    }
+}
+
+/// Sorts a refused send. `data.err` decides; the local chain sends none, so its two texts are known here.
+pub(super) fn send_refusal(error: ClientError) -> Result<SendAnswer, ChainError> {
+    use solana_sdk::transaction::TransactionError;
+
+    let known = |error: &TransactionError| match error {
+        TransactionError::AlreadyProcessed => SendAnswer::AlreadyProcessed,
+        TransactionError::BlockhashNotFound => SendAnswer::BlockhashNotFound,
+        other => SendAnswer::Refused(other.to_string()),
+    };
+    match error.kind() {
+        ErrorKind::TransactionError(inner) => Ok(known(inner)),
+        ErrorKind::RpcError(RpcError::RpcResponseError { code, message, data }) => {
+            if let RpcResponseErrorData::SendTransactionPreflightFailure(result) = data
+                && let Some(inner) = &result.err
+            {
+                return Ok(known(&inner.clone().into()));
+            }
+            match *code {
+                -32002 if message.contains("already been processed") => Ok(SendAnswer::AlreadyProcessed),
+                -32002 if message.contains("Blockhash not found") => Ok(SendAnswer::BlockhashNotFound),
+                -32002 | -32003 | -32006 | -32602 => Ok(SendAnswer::Refused(message.clone())),
+                _ => Err(chain_error("sendTransaction", error)),
+            }
+        }
+        _ => Err(chain_error("sendTransaction", error)),
+    }
+}

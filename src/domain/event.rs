@@ -1,0 +1,242 @@
+//! Events: everything that can happen to an order, and what each of them carries.
+//!
+//! One vocabulary: the event that moves an order is the stored row, the bus message and the stream's frame.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
+use time::OffsetDateTime;
+
+use super::{
+    BaseUnits, BlockHeight, Failure, Lamports, OrderId, Route, Slot, Status, VenueId,
+    order::{as_optional_string, as_string},
+};
+
+/// One signed try: everything that bounds it, and the bytes that are sent and sent again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// 1 for the order's first signature.
+    pub n: u8,
+    /// The transaction's first signature: its identity.
+    #[serde(with = "as_string")]
+    pub signature: Signature,
+    /// The wallet that signed and pays.
+    #[serde(with = "as_string")]
+    pub wallet: Pubkey,
+    /// The blockhash it was signed over.
+    #[serde(with = "as_string")]
+    pub blockhash: Hash,
+    /// The last block height at which it can land; of the same reply as the blockhash.
+    pub last_valid_block_height: BlockHeight,
+    /// The slot of that reply; nodes behind it do not know the blockhash yet.
+    pub context_slot: Slot,
+    /// Where it swaps.
+    pub venue: VenueId,
+    /// The pool it swaps in.
+    #[serde(with = "as_string")]
+    pub pool: Pubkey,
+    /// What the quote promised to take, in base units of the input mint.
+    pub quoted_in: BaseUnits,
+    /// What the quote promised to give, in base units of the output mint.
+    pub quoted_out: BaseUnits,
+    /// The bound in the instruction: least out (exact in) or most in (exact out).
+    pub limit: BaseUnits,
+    /// The compute unit limit asked for.
+    pub compute_units: u32,
+    /// The priority fee that limit costs.
+    pub priority_fee: Lamports,
+    /// The signed bytes. Not part of any event; the store keeps them in the attempts table.
+    #[serde(skip, default = "no_bytes")]
+    pub wire: Arc<[u8]>,
+}
+
+fn no_bytes() -> Arc<[u8]> {
+    Arc::new([])
+}
+
+/// What a swap really moved, read back from the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fill {
+    /// Left the user, in base units of the input mint (gross).
+    pub amount_in: BaseUnits,
+    /// Reached the user, in base units of the output mint (net).
+    pub amount_out: BaseUnits,
+}
+
+/// That a transaction is in a block, without an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Landing {
+    /// Which one.
+    #[serde(with = "as_string")]
+    pub signature: Signature,
+    /// Where.
+    pub slot: Slot,
+}
+
+/// What proved that a signature can never land any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpiryProof {
+    /// The dead signature.
+    #[serde(with = "as_string")]
+    pub signature: Signature,
+    /// Its bound.
+    pub last_valid_block_height: BlockHeight,
+    /// The finalized height that was seen above it.
+    pub finalized_height: BlockHeight,
+    /// The slot the absence was read at, with history; at or past the slot of that height.
+    pub searched_at: Slot,
+}
+
+/// Everything that can happen to an order. The event is the stored row, the bus message and the stream's frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum OrderEvent {
+    /// Accepted and stored.
+    Created,
+    /// A worker took it up.
+    Claimed,
+    /// The venues were asked and one was chosen; bound and wallet are fixed from here on.
+    Routed {
+        /// Every quote and the decision.
+        route: Route,
+        /// The bound every attempt will carry.
+        limit: BaseUnits,
+        /// The wallet that will pay; none when a mock fills.
+        #[serde(with = "as_optional_string")]
+        wallet: Option<Pubkey>,
+    },
+    /// The route no longer held when the transaction was built; ask the venues again.
+    Requoted {
+        /// What was found.
+        reason: String,
+    },
+    /// Signed and stored. Nothing of it has left this process yet.
+    Signed {
+        /// The signed try.
+        attempt: Attempt,
+    },
+    /// A node took the bytes for the first time.
+    Sent {
+        /// Which signature.
+        #[serde(with = "as_string")]
+        signature: Signature,
+    },
+    /// Nobody can say what became of the signature; it is still being asked.
+    OutcomeUnknown {
+        /// Why nobody can say.
+        reason: String,
+    },
+    /// The signature can never land any more; signing again is safe.
+    Expired {
+        /// The proof.
+        proof: ExpiryProof,
+    },
+    /// In a block, without error, at commitment `confirmed`.
+    Landed {
+        /// Where.
+        landing: Landing,
+        /// What it moved, when the details could be read at once.
+        fill: Option<Fill>,
+        /// What it cost.
+        fee: Option<Lamports>,
+    },
+    /// The details of a landed swap, when they came later than the landing.
+    Settled {
+        /// What it moved.
+        fill: Fill,
+        /// What it cost.
+        fee: Lamports,
+    },
+    /// In a block, with an error: nothing was swapped, the fee is spent, the signature is used up.
+    Rejected {
+        /// Where.
+        landing: Landing,
+        /// Why.
+        failure: Failure,
+    },
+    /// A mock venue filled it (paper mode): nothing was signed or sent.
+    PaperFilled {
+        /// Who filled.
+        venue: VenueId,
+        /// What it would have moved.
+        fill: Fill,
+    },
+    /// A try ended in something worth trying again.
+    Retrying {
+        /// What went wrong.
+        failure: Failure,
+        /// How long the order rests, in milliseconds.
+        delay_ms: u64,
+    },
+    /// Ended without a swap, before anything was signed or after every signature was proven dead.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// The chain that held the signature is gone (a local chain was restarted).
+    ChainReset,
+    /// Called off by the user before anything was signed.
+    Cancelled,
+}
+
+impl OrderEvent {
+    /// The event's wire name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Claimed => "claimed",
+            Self::Routed { .. } => "routed",
+            Self::Requoted { .. } => "requoted",
+            Self::Signed { .. } => "signed",
+            Self::Sent { .. } => "sent",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Expired { .. } => "expired",
+            Self::Landed { .. } => "landed",
+            Self::Settled { .. } => "settled",
+            Self::Rejected { .. } => "rejected",
+            Self::PaperFilled { .. } => "paper_filled",
+            Self::Retrying { .. } => "retrying",
+            Self::Failed { .. } => "failed",
+            Self::ChainReset => "chain_reset",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl ExpiryProof {
+    /// Whether this proves that `attempt` is dead.
+    pub fn covers(&self, attempt: &Attempt) -> bool {
+        self.signature == attempt.signature
+            && self.last_valid_block_height == attempt.last_valid_block_height
+            && self.finalized_height > attempt.last_valid_block_height
+    }
+}
+
+/// One event as it was stored: also the bus message and the stream's frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredEvent {
+    /// Position among the events of all orders; grows in commit order.
+    pub cursor: u64,
+    /// Whose event.
+    pub order_id: OrderId,
+    /// Position among this order's events, from 1 without a gap.
+    pub seq: u64,
+    /// The order's status after it.
+    pub status: Status,
+    /// The order's input token symbol: lets a stream be filtered without a look-up.
+    pub token_in: String,
+    /// The order's output token symbol.
+    pub token_out: String,
+    /// When it happened.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: OrderEvent,
+}
