@@ -6,7 +6,7 @@
 //! server    connections, their bound, the graceful end      request   ids, span, time-out, error bodies
 //! origin    which web pages may come in, CORS               auth      the key
 //! routes    which path is whose                             body      reading a JSON body exactly
-//! orders, quotes                 /v1 over REST              views     our own JSON
+//! orders, quotes, tokens         /v1 over REST              views     our own JSON
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
 //! compat    the older engines' clients, by dialect          health    /health, /ready
@@ -27,6 +27,7 @@ mod routes;
 pub mod server;
 pub mod socket;
 pub mod stream;
+pub mod tokens;
 pub mod views;
 
 use std::{sync::Arc, time::Duration};

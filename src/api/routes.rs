@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{ApiError, ApiState, auth, compat, health, orders, quotes, request, stream};
+use super::{ApiError, ApiState, auth, compat, health, orders, quotes, request, stream, tokens};
 use crate::domain::ErrorCode;
 
 /// Everything under one roof.
@@ -20,6 +20,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/orders/{id}", get(orders::show))
         .route("/v1/orders/{id}/cancel", post(orders::cancel))
         .route("/v1/quote", get(quotes::quote))
+        .route("/v1/tokens", get(tokens::tokens))
         .route("/v1/stream", get(stream::stream))
         .merge(compat::routes())
         .route_layer(from_fn_with_state(state.clone(), auth::guard));

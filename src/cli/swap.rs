@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::{SwapArguments, client::Client};
+use crate::domain::BaseUnits;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -58,6 +59,7 @@ pub(super) async fn follow(client: &Client, body: &Value, json: bool) -> anyhow:
     let accepted = client.post("/v1/orders", body).await?;
     let id = accepted["id"].as_str().context("the daemon's answer names no order")?.to_owned();
     let mut stream = client.stream(&format!("/v1/stream?orderId={id}")).await?;
+    let tokens = Tokens(client.get("/v1/tokens").await?);
     if !json {
         println!("order {id} accepted");
     }
@@ -65,7 +67,7 @@ pub(super) async fn follow(client: &Client, body: &Value, json: bool) -> anyhow:
         if json {
             println!("{event}");
         } else {
-            println!("{}", line(&event));
+            println!("{}", line(&event, &tokens));
         }
         if is_last(&event) {
             break;
@@ -87,7 +89,25 @@ fn is_last(event: &Value) -> bool {
     }
 }
 
-fn line(event: &Value) -> String {
+/// What the daemon says of its tokens.
+struct Tokens(Value);
+
+impl Tokens {
+    /// Base units as people write them.
+    fn ui(&self, base: &Value, symbol: &Value) -> String {
+        let token = self.0["tokens"].as_array().into_iter().flatten().find(|token| token["symbol"] == *symbol);
+        let decimals = token.and_then(|token| u8::try_from(token["decimals"].as_u64()?).ok());
+        let amount = base.as_str().and_then(|text| text.parse::<BaseUnits>().ok());
+        match (amount, decimals) {
+            (Some(amount), Some(decimals)) => {
+                format!("{} {}", amount.to_ui(decimals), symbol.as_str().unwrap_or_default())
+            }
+            _ => base.to_string(),
+        }
+    }
+}
+
+fn line(event: &Value, tokens: &Tokens) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let status = text(&event["status"]);
     let detail = match event["event"].as_str().unwrap_or_default() {
@@ -97,17 +117,30 @@ fn line(event: &Value) -> String {
             let quotes = event["route"]["quotes"].as_array().cloned().unwrap_or_default();
             let mut lines = vec![text(&event["route"]["reason"])];
             lines.extend(quotes.iter().map(|quote| {
-                let answer = match quote["quote"]["amountOut"].as_str() {
-                    Some(out) => format!("{} -> {out} base units", text(&quote["quote"]["amountIn"])),
-                    None => text(&quote["refusal"]["reason"]),
+                let answer = match (&quote["quote"], quote["refusal"]["reason"].as_str()) {
+                    (_, Some(reason)) => reason.to_owned(),
+                    (answer, None) => format!(
+                        "{} -> {}{}",
+                        tokens.ui(&answer["amountIn"], &event["tokenIn"]),
+                        tokens.ui(&answer["amountOut"], &event["tokenOut"]),
+                        if answer["executable"] == true { "" } else { "  (quote only)" }
+                    ),
                 };
-                format!("{:>30}  {} ms  {answer}", text(&quote["venue"]), quote["latencyMs"])
+                format!("{:>28} {:>5} ms  {answer}", text(&quote["venue"]), quote["latencyMs"])
             }));
             lines.join("\n")
         }
         "signed" => format!("signature {}", text(&event["attempt"]["signature"])),
         "sent" => "sent".to_owned(),
-        "landed" => format!("in slot {}", event["landing"]["slot"]),
+        "landed" => match &event["fill"] {
+            Value::Null => format!("in slot {}", event["landing"]["slot"]),
+            fill => format!(
+                "in slot {}: {} -> {}",
+                event["landing"]["slot"],
+                tokens.ui(&fill["amountIn"], &event["tokenIn"]),
+                tokens.ui(&fill["amountOut"], &event["tokenOut"])
+            ),
+        },
         "settled" => "amounts read back".to_owned(),
         "retrying" | "failed" | "rejected" => {
             format!("{}: {}", text(&event["failure"]["code"]), text(&event["failure"]["reason"]))
