@@ -131,13 +131,20 @@ impl Intake {
             )
             .into());
         }
+        let key = idempotency_key.map(|key| IdempotencyKey { key: key.to_owned(), body: digest(&new) });
         // An unreachable queue does not refuse orders: the store has them and the sweeper queues them later.
         if let Ok(depth) = self.queue.depth().await
             && depth >= self.max_depth
         {
-            return Err(SubmitError::QueueFull { depth });
+            // What was accepted before is answered as before, however much waits.
+            return match &key {
+                Some(key) => match self.store.used_key(key).await? {
+                    Some(creation) => self.earlier(creation).await,
+                    None => Err(SubmitError::QueueFull { depth }),
+                },
+                None => Err(SubmitError::QueueFull { depth }),
+            };
         }
-        let key = idempotency_key.map(|key| IdempotencyKey { key: key.to_owned(), body: digest(&new) });
         let order = Order::create(OrderId::new(), new, OffsetDateTime::now_utc());
         match self.journal.create(&order, key.as_ref()).await? {
             Creation::New(_) => {
@@ -146,14 +153,22 @@ impl Intake {
                 }
                 Ok(Accepted { order, fresh: true })
             }
-            Creation::Existing(id) => {
-                let order = self.store.order(id).await?.ok_or_else(|| {
-                    StoreError::Corrupt(format!("an idempotency key names order {id}, which does not exist"))
-                })?;
-                Ok(Accepted { order, fresh: false })
-            }
-            Creation::KeyConflict(id) => Err(SubmitError::KeyConflict(id)),
+            earlier => self.earlier(earlier).await,
         }
+    }
+
+    /// The answer to a key that was used before.
+    async fn earlier(&self, creation: Creation) -> Result<Accepted, SubmitError> {
+        let id = match creation {
+            Creation::Existing(id) => id,
+            Creation::KeyConflict(id) => return Err(SubmitError::KeyConflict(id)),
+            Creation::New(event) => event.order_id,
+        };
+        let order =
+            self.store.order(id).await?.ok_or_else(|| {
+                StoreError::Corrupt(format!("an idempotency key names order {id}, which does not exist"))
+            })?;
+        Ok(Accepted { order, fresh: false })
     }
 
     /// Calls an order off, if nothing has been signed for it yet.

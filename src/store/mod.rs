@@ -161,6 +161,13 @@ pub enum Creation {
     KeyConflict(OrderId),
 }
 
+impl IdempotencyKey {
+    /// What a request with this key is told when the key was used with `body` for `order`.
+    fn used_for(&self, body: &[u8], order: OrderId) -> Creation {
+        if body == self.body.as_slice() { Creation::Existing(order) } else { Creation::KeyConflict(order) }
+    }
+}
+
 /// What a wallet promises to an order, checked in the same commit that stores the promise.
 ///
 /// The wallet's balance was read after the event `as_of`; every order of this wallet that is open, or that ended
@@ -216,6 +223,9 @@ pub trait OrderStore: Send + Sync {
     /// Stores a new order with its `Created` event (seq 1), and the key if there is one, in one commit.
     /// An id that is stored already is a `VersionConflict`.
     async fn create(&self, order: &Order, key: Option<&IdempotencyKey>) -> Result<Creation, StoreError>;
+
+    /// What a key was used for, if it was: `Existing` or `KeyConflict`.
+    async fn used_key(&self, key: &IdempotencyKey) -> Result<Option<Creation>, StoreError>;
 
     /// Stores `event` and the order as it is after it, if the stored version is `order.version - 1`.
     /// `Signed` also stores the attempt with its bytes; `Landed`, `Rejected`, `Expired` and `ChainReset` its outcome.

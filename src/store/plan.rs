@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::{
-    Creation, Reservation, Shortfall, StoreError,
+    Reservation, Shortfall, StoreError,
     change::{AttemptOutcome, Change, EventChange, Outcome},
     rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
     tables::Statements,
@@ -183,12 +183,7 @@ fn refusal(change: &EventChange, known: &Known) -> Option<Result<Outcome, StoreE
     if let Some(key) = &change.key
         && let Some((body, order)) = known.keys.get(&key.key)
     {
-        let same = body.as_slice() == key.body.as_slice();
-        return Some(Ok(Outcome::KeyUsed(if same {
-            Creation::Existing(*order)
-        } else {
-            Creation::KeyConflict(*order)
-        })));
+        return Some(Ok(Outcome::KeyUsed(key.used_for(body, *order))));
     }
     let version = known.orders.get(&change.stored.order_id).map_or(0, |order| order.version);
     if version + 1 != change.stored.seq {
@@ -299,6 +294,7 @@ mod tests {
     use solana_sdk::pubkey::Pubkey;
     use time::OffsetDateTime;
 
+    use super::super::Creation;
     use super::*;
     use crate::{
         domain::{Bps, Dialect, ErrorCode, Failure, NewOrder, Order, OrderEvent, OrderKind, Swap, Token},

@@ -204,6 +204,13 @@ impl OrderStore for PostgresStore {
         self.writer.create(order, key).await
     }
 
+    async fn used_key(&self, key: &IdempotencyKey) -> Result<Option<Creation>, StoreError> {
+        let query = sqlx::query("select body, order_id::text from idempotency_keys where key = $1").bind(&key.key);
+        let Some(row) = self.read(query.fetch_optional(&self.read_pool)).await? else { return Ok(None) };
+        let body = row.maybe_bytes("body")?.unwrap_or_default();
+        Ok(Some(key.used_for(&body, row.parsed("order_id")?)))
+    }
+
     async fn append(
         &self,
         order: &Order,

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use anchor_lang::{InstructionData as _, ToAccountMetas as _};
+use anchor_client::{Client, Cluster, Program};
 use async_trait::async_trait;
-use solana_sdk::{instruction::Instruction, pubkey::Pubkey, sysvar};
+use solana_commitment_config::CommitmentConfig;
+use solana_sdk::{instruction::Instruction, pubkey::Pubkey, signer::null_signer::NullSigner, sysvar};
 
 use self::{
     layout::EpochSchedule,
@@ -50,6 +51,8 @@ pub use registry::Discovery;
 pub struct RaydiumCpmm {
     rpc: Arc<Rpc>,
     program: Pubkey,
+    /// Writes instructions of the program at its configured id. Holds no key, and nothing is ever sent through it.
+    client: Program<Arc<NullSigner>>,
     registry: Registry,
     epochs: Option<EpochSchedule>,
 }
@@ -71,7 +74,8 @@ impl RaydiumCpmm {
         let epochs = rpc.accounts(&[sysvar::epoch_schedule::ID]).await?.accounts.into_iter().next().flatten();
         let epochs = epochs.as_ref().and_then(layout::epoch_schedule);
         let (registry, missing) = Registry::read(Arc::clone(&rpc), program, &pools, discovery).await?;
-        Ok((Self { rpc, program, registry, epochs }, missing))
+        let client = instruction_writer(program)?;
+        Ok((Self { rpc, program, client, registry, epochs }, missing))
     }
 
     /// The best quote of pools that were read together; the reason of the most telling refusal if there is none.
@@ -100,47 +104,32 @@ impl RaydiumCpmm {
             reason: "the pool is not of this pair".to_owned(),
         })?;
         let (side_in, side_out) = pool.in_and_out(direction);
-        let (accounts, data) = match plan.swap {
-            Swap::ExactIn(amount_in) => (
-                client::accounts::SwapBaseInput {
-                    payer: plan.owner,
-                    authority: pool.authority,
-                    amm_config: pool.amm_config,
-                    pool_state: pool.address,
-                    input_token_account: plan.source,
-                    output_token_account: plan.destination,
-                    input_vault: side_in.vault,
-                    output_vault: side_out.vault,
-                    input_token_program: side_in.token_program,
-                    output_token_program: side_out.token_program,
-                    input_token_mint: side_in.mint,
-                    output_token_mint: side_out.mint,
-                    observation_state: pool.observation,
-                }
-                .to_account_metas(None),
-                client::args::SwapBaseInput { amount_in: amount_in.get(), minimum_amount_out: plan.limit.get() }.data(),
-            ),
-            Swap::ExactOut(amount_out) => (
-                client::accounts::SwapBaseOutput {
-                    payer: plan.owner,
-                    authority: pool.authority,
-                    amm_config: pool.amm_config,
-                    pool_state: pool.address,
-                    input_token_account: plan.source,
-                    output_token_account: plan.destination,
-                    input_vault: side_in.vault,
-                    output_vault: side_out.vault,
-                    input_token_program: side_in.token_program,
-                    output_token_program: side_out.token_program,
-                    input_token_mint: side_in.mint,
-                    output_token_mint: side_out.mint,
-                    observation_state: pool.observation,
-                }
-                .to_account_metas(None),
-                client::args::SwapBaseOutput { max_amount_in: plan.limit.get(), amount_out: amount_out.get() }.data(),
-            ),
+        // Both instructions take the same accounts.
+        let request = self.client.request().accounts(client::accounts::SwapBaseInput {
+            payer: plan.owner,
+            authority: pool.authority,
+            amm_config: pool.amm_config,
+            pool_state: pool.address,
+            input_token_account: plan.source,
+            output_token_account: plan.destination,
+            input_vault: side_in.vault,
+            output_vault: side_out.vault,
+            input_token_program: side_in.token_program,
+            output_token_program: side_out.token_program,
+            input_token_mint: side_in.mint,
+            output_token_mint: side_out.mint,
+            observation_state: pool.observation,
+        });
+        let limit = plan.limit.get();
+        let request = match plan.swap {
+            Swap::ExactIn(amount) => {
+                request.args(client::args::SwapBaseInput { amount_in: amount.get(), minimum_amount_out: limit })
+            }
+            Swap::ExactOut(amount) => {
+                request.args(client::args::SwapBaseOutput { max_amount_in: limit, amount_out: amount.get() })
+            }
         };
-        Ok(Instruction { program_id: self.program, accounts, data })
+        Ok(request.instructions().swap_remove(0)) // arguments were given, so there is one
     }
 }
 
@@ -182,6 +171,15 @@ impl Venue for RaydiumCpmm {
     fn explain(&self, program: &Pubkey, error: u32) -> Option<Failure> {
         (*program == self.program).then(|| fill::explain(error))
     }
+}
+
+/// The program as `anchor-client` knows it, without a cluster to talk to and without a key.
+fn instruction_writer(program: Pubkey) -> Result<Program<Arc<NullSigner>>, VenueError> {
+    let nobody = Arc::new(NullSigner::new(&Pubkey::default()));
+    let nowhere = Cluster::Custom(String::new(), String::new());
+    Client::new_with_options(nowhere, nobody, CommitmentConfig::confirmed())
+        .program(program)
+        .map_err(|error| VenueError::Failed(error.to_string()))
 }
 
 /// More out, or less in. Equal ones stay with the pool that comes first.

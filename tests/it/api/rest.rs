@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use serde_json::{Value, json};
 use swapd::{
     api::{ApiKey, Options},
-    domain::{ErrorCode, Failure, OrderEvent, VenueId},
+    domain::{ErrorCode, Failure, OrderEvent, OrderId, VenueId},
     store::OrderFilter,
 };
 
@@ -93,6 +93,38 @@ async fn an_accepted_order_is_stored_queued_and_shown_exactly() {
     assert_eq!(shown.status, 200);
     assert_eq!(shown.body["history"][0]["event"], "created");
     assert_eq!(shown.body["history"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_new_orders_and_still_answers_a_used_key() {
+    let served = Served::start().await;
+    let body = r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1}"#;
+    let post = |key: &'static str, body: &'static str| {
+        let request = served.request("POST", ORDERS).header("content-type", "application/json");
+        served.send(request.header("idempotency-key", key).body(body))
+    };
+    let first = post("one", body).await;
+    assert_eq!(first.status, 201);
+    let waiting: Vec<_> = (0..1_000).map(|_| OrderId::new()).collect();
+    served.queue.push(&waiting).await.unwrap();
+
+    let refused = post("two", body).await;
+    assert_eq!((refused.status, refused.code()), (503, "queue_full"), "{refused:?}");
+    assert!(!refused.header("retry-after").is_empty());
+    let again = post("one", body).await;
+    assert_eq!((again.status, &again.body["id"]), (200, &first.body["id"]));
+    let other = post("one", r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":2}"#).await;
+    assert_eq!((other.status, other.code()), (409, "idempotency_conflict"));
+    assert_eq!(served.store.open_count().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn the_tokens_that_may_be_traded_are_listed() {
+    let served = Served::start().await;
+    let answer = served.get("/v1/tokens").await;
+    let symbols: Vec<_> = answer.body["tokens"].as_array().unwrap().iter().map(|it| it["symbol"].clone()).collect();
+    assert_eq!(symbols, ["SOL", "USDC", "FEE"]);
+    assert_eq!(answer.body["tokens"][1]["decimals"], 6);
 }
 
 #[tokio::test]
