@@ -7,6 +7,7 @@
 //! origin    which web pages may come in, CORS               auth      the key
 //! routes    which path is whose                             body      reading a JSON body exactly
 //! orders, quotes, tokens         /v1 over REST              views     our own JSON
+//! receipt                        how an order ended, in full
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
 //! compat    the older engines' clients, by dialect          health    /health, /ready
@@ -22,6 +23,7 @@ pub mod health;
 pub mod orders;
 pub mod origin;
 pub mod quotes;
+pub mod receipt;
 pub mod request;
 mod routes;
 pub mod server;

@@ -191,4 +191,16 @@ async fn a_signature_that_died_unsent_is_replaced_only_after_its_death_is_proven
     assert_eq!((&first["outcome"], &second["outcome"]), (&"expired".into(), &"landed".into()));
     // The bound of the first attempt is the bound of the second.
     assert_eq!(first["limit"], second["limit"]);
+
+    let (status, receipt) = daemon.get(&format!("/v1/orders/{id}/receipt")).await;
+    assert_eq!(status, 200);
+    let [dead, landed] = &receipt["signatures"].as_array().unwrap()[..] else { panic!("{receipt}") };
+    assert_eq!(dead["answers"][0]["expired"], expired["proof"]);
+    assert_eq!(landed["answers"].as_array().unwrap().last().unwrap()["landed"]["error"], Value::Null);
+    assert_eq!(receipt["filled"], order["filled"]);
+    assert_eq!(receipt["realisedSlippageBps"], 0, "nobody else trades here");
+    let stages = receipt["timings"]["stagesMs"].as_object().unwrap();
+    let spent: i64 = stages.values().map(|stage| stage.as_i64().unwrap()).sum();
+    let total = receipt["timings"]["totalMs"].as_i64().unwrap();
+    assert!(spent <= total && total - spent < 16, "the stages make up the whole but for roundings: {receipt}");
 }
