@@ -216,4 +216,6 @@ impl OrderStatus {
 }
 
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::*;
 use crate::domain::{BaseUnits, BlockHeight, Bps, ExpiryProof, OrderId, QuoteOutcome, Route, Slot, StoredEvent};
 
-fn quote(executable: bool) -> Quote {
+pub(super) fn quote(executable: bool) -> Quote {
     Quote {
         venue: if executable { VenueId::RaydiumCpmm } else { VenueId::MeteoraMock },
         pool: Pubkey::new_from_array([7; 32]),
