@@ -46,10 +46,10 @@ async fn what_is_missing_at_the_start_is_one_clear_line() {
     let world = World::start(SLOT, 1).await;
     let setup = world.embedded();
     let rpc = world.chain.rpc_url().to_owned();
-    let nothing_there = "http://127.0.0.1:9";
+    let nothing_there = "http://127.0.0.1:9/?api-key=hunter2";
 
     let line = refused(&world, &setup, |text| text.replace(&rpc, nothing_there)).await;
-    assert!(line.contains("chain.rpc_url"), "{line}");
+    assert!(line.contains("chain.rpc_url") && !line.contains("hunter2"), "{line}");
     let line = refused(&world, &setup, |text| text.replace("cluster = \"local\"", "cluster = \"devnet\"")).await;
     assert!(line.contains("another cluster"), "{line}");
     let mainnet = endpoint_on("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d").await;

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
+use solana_client::{
+    nonblocking::rpc_client::RpcClient, rpc_client::GetConfirmedSignaturesForAddress2Config,
+    rpc_response::RpcConfirmedTransactionStatusWithSignature,
+};
 use solana_sdk::pubkey::Pubkey;
 
 use crate::support::{
@@ -17,24 +22,37 @@ fn order(n: usize) -> Value {
     json!({"tokenIn": "SOL", "tokenOut": "USDC", "amountInBase": (100_000_000 + n).to_string()})
 }
 
-/// Kills the daemon in the middle of `count` orders, again and again, and counts on the chain itself what was swapped.
-async fn killed_at_any_point(world: &World, setup: &Setup, role_after_role: &[&str], kills: usize) {
+/// How often the daemons are killed: `SWAPD_CRASH_KILLS`, or a few times, which is what a test run has time for.
+fn kills(few: usize) -> usize {
+    std::env::var("SWAPD_CRASH_KILLS").map_or(few, |text| text.parse().expect("SWAPD_CRASH_KILLS is a number"))
+}
+
+/// Kills every daemon with `kill -9` in the middle of orders, again and again, and counts on the chain itself what was
+/// swapped. Each round gives one to eight orders and kills when the last of them has had some number of events, so
+/// that in turn every step of an order is the last one before a kill.
+async fn killed_at_any_point(world: &World, setup: &Setup, roles: &[&str], kills: usize) {
+    let seed = std::env::var("SWAPD_CRASH_SEED").map_or(7, |text| text.parse().expect("SWAPD_CRASH_SEED is a number"));
+    let mut random = StdRng::seed_from_u64(seed);
     let mut daemons = Vec::new();
-    for role in role_after_role {
+    for role in roles {
         daemons.push(Daemon::start(world, setup, role).await);
     }
     let wallet = world.wallets[0];
     let usdc_before = world.tokens(&wallet, "USDC").await;
     let mut ids = Vec::new();
     for round in 0..kills {
-        for n in 0..5 {
-            ids.push(daemons[0].order(&order(round * 5 + n)).await);
+        for _ in 0..random.random_range(1..=8) {
+            ids.push(daemons[0].order(&order(ids.len())).await);
         }
-        // How far the orders are at the kill differs from round to round: wait for the k-th event of the last one.
-        wait_for_events(&daemons[0], ids.last().unwrap(), 1 + round % 5).await;
-        for (daemon, role) in daemons.iter_mut().zip(role_after_role) {
+        wait_for_events(&daemons[0], ids.last().unwrap(), 1 + round % 6).await;
+        for daemon in &mut daemons {
             daemon.kill_9().await;
+        }
+        for (daemon, role) in daemons.iter_mut().zip(roles) {
             *daemon = Daemon::start(world, setup, role).await;
+        }
+        if (round + 1) % 10 == 0 {
+            eprintln!("seed {seed}: {} of {kills} kills, {} orders", round + 1, ids.len());
         }
     }
     let daemon = &daemons[0];
@@ -44,13 +62,16 @@ async fn killed_at_any_point(world: &World, setup: &Setup, role_after_role: &[&s
     let mut received = 0;
     for order in &ended {
         assert_eq!(order["status"], "confirmed", "{order}");
-        let terminal = order["history"].as_array().unwrap().iter().filter(|it| it["event"] == "landed").count();
+        let ends = ["landed", "rejected", "failed", "cancelled", "chain_reset", "paper_filled"];
+        let history = order["history"].as_array().unwrap();
+        let terminal = history.iter().filter(|it| ends.contains(&it["event"].as_str().unwrap())).count();
         assert_eq!(terminal, 1, "{order}");
         received += order["filled"]["amountOut"]["base"].as_str().unwrap().parse::<u64>().unwrap();
     }
     // If any order had swapped twice, the chain would have given more than the orders say.
     assert_eq!(world.tokens(&wallet, "USDC").await - usdc_before, received);
-    assert_eq!(memos(world, &wallet).await, sorted(ids));
+    assert_eq!(memos(world, &wallet).await, sorted(ids.clone()));
+    eprintln!("seed {seed}: {kills} kills, {} orders: each ended once and swapped once", ids.len());
 }
 
 async fn wait_for_events(daemon: &Daemon, id: &str, count: usize) {
@@ -73,8 +94,17 @@ fn sorted(mut ids: Vec<String>) -> Vec<String> {
 
 /// The order ids in the memos of the wallet's successful transactions, as the chain has them.
 async fn memos(world: &World, wallet: &Pubkey) -> Vec<String> {
-    let client = solana_client::nonblocking::rpc_client::RpcClient::new(world.chain.rpc_url().to_owned());
-    let transactions = client.get_signatures_for_address(wallet).await.unwrap();
+    let client = RpcClient::new(world.chain.rpc_url().to_owned());
+    let mut transactions: Vec<RpcConfirmedTransactionStatusWithSignature> = Vec::new();
+    loop {
+        let before = transactions.last().map(|last| last.signature.parse().unwrap());
+        let page = GetConfirmedSignaturesForAddress2Config { before, ..Default::default() };
+        let page = client.get_signatures_for_address_with_config(wallet, page).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        transactions.extend(page);
+    }
     let ids = transactions.into_iter().filter(|it| it.err.is_none()).filter_map(|it| {
         let memo = it.memo?;
         memo.split_once("swapd:").map(|(_, id)| id.trim_end().to_owned())
@@ -85,14 +115,14 @@ async fn memos(world: &World, wallet: &Pubkey) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_ends_every_order_once() {
     let world = World::start(SLOT, 1).await;
-    killed_at_any_point(&world, &world.embedded(), &["all"], 6).await;
+    killed_at_any_point(&world, &world.embedded(), &["all"], kills(12)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_processes_over_redis_and_postgres_end_every_order_once() {
     let world = World::start(SLOT, 1).await;
     let setup = world.shared(&servers::fresh_database().await, &servers::shared_redis());
-    killed_at_any_point(&world, &setup, &["api", "worker"], 4).await;
+    killed_at_any_point(&world, &setup, &["api", "worker"], kills(6)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

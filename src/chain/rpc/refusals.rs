@@ -15,7 +15,7 @@ use crate::domain::ErrorCode;
 pub enum ChainError {
     /// No connection, a dropped one, or an HTTP error: for a send the outcome is unknown.
     #[error("the RPC endpoint does not answer")]
-    Unreachable(#[source] Box<ClientError>),
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No answer in time: for a send the outcome is unknown.
     #[error("the RPC endpoint did not answer {method} within {after:?}")]
     TimedOut {
@@ -68,17 +68,19 @@ pub(super) fn unreadable(method: &'static str, detail: impl ToString) -> ChainEr
 
 /// Sorts a failed call by its kind and code, never by its text.
 pub(super) fn chain_error(method: &'static str, error: ClientError) -> ChainError {
-    match error.kind() {
-        ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => match *code {
+    match *error.kind {
+        ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => match code {
             -32005 | -32016 => ChainError::NodeBehind,
             429 => ChainError::RateLimited,
-            code => ChainError::Refused { method, code, message: message.clone() },
+            code => ChainError::Refused { method, code, message },
         },
         ErrorKind::Reqwest(inner) if inner.status().is_some_and(|status| status.as_u16() == 429) => {
             ChainError::RateLimited
         }
+        // Without its URL: an endpoint's key is often part of it.
+        ErrorKind::Reqwest(inner) => ChainError::Unreachable(Box::new(inner.without_url())),
         ErrorKind::SerdeJson(inner) => unreadable(method, inner),
-        _ => ChainError::Unreachable(Box::new(error)),
+        other => ChainError::Unreachable(Box::new(other)),
     }
 }
 

@@ -182,7 +182,7 @@ impl World {
     }
 
     fn expiry(&self, attempt: &Attempt) -> Option<OrderEvent> {
-        (self.finalized > attempt.last_valid_block_height.0).then(|| OrderEvent::Expired {
+        (self.finalized > attempt.last_valid_block_height.0).then_some(OrderEvent::Expired {
             proof: ExpiryProof {
                 signature: attempt.signature,
                 last_valid_block_height: attempt.last_valid_block_height,
