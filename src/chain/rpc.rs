@@ -1,26 +1,37 @@
 //! Rpc: typed calls with a time-out each, and a sorted answer where a raw error would need interpretation.
 //!
-//! Owns the HTTP client and the wire forms. Never retries, caches or decides.
+//! Owns the wire forms of questions and answers; who is asked is the pool's. Never caches or decides.
 
 mod answers;
+mod budget;
+mod call;
+mod endpoint;
+mod health;
+#[cfg(test)]
+pub(crate) mod node_stub;
+mod pool;
 mod refusals;
+#[cfg(test)]
+mod tests;
+mod transport;
 
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use solana_client::nonblocking::rpc_client::RpcClient;
-use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client_api::{request::RpcRequest, response::Response};
 use solana_sdk::{account::Account, hash::Hash, pubkey::Pubkey, signature::Signature};
 
 pub use answers::{
     AccountSnapshot, Blockhash, FinalizedTip, LandedTransaction, SendAnswer, SignatureState, Simulation, TokenBalance,
 };
-use answers::{RawAccount, landed_transaction, signature_state};
+use answers::{RawAccount, landed_transaction, signature_states};
+pub use budget::Limits;
+use call::Call;
+use pool::Pool;
 pub use refusals::ChainError;
-use refusals::{chain_error, send_refusal, unreadable};
+use refusals::unreadable;
 
 use crate::domain::{BlockHeight, Lamports, Slot};
 
@@ -29,19 +40,49 @@ const ACCOUNTS_PER_CALL: usize = 100;
 /// At most this many signatures are asked for in one call (the RPC's own limit).
 pub const SIGNATURES_PER_CALL: usize = 256;
 
-/// A connection to one endpoint.
+/// A connection to the cluster, over one endpoint or several.
 pub struct Rpc {
-    client: RpcClient,
-    timeout: Duration,
+    pool: Pool,
+}
+
+/// What one endpoint, asked by itself, knows of some signatures.
+#[derive(Clone, Debug)]
+pub struct Testimony {
+    /// The endpoint, for logs.
+    pub by: String,
+    /// The slot it answered at.
+    pub slot: Slot,
+    /// In the order asked for.
+    pub states: Vec<SignatureState>,
 }
 
 impl Rpc {
-    /// Connects lazily; reads at commitment `confirmed`; every call ends within `timeout`.
+    /// One endpoint without limits. Connects lazily; every call ends within `timeout`.
     pub fn new(url: String, timeout: Duration) -> Self {
-        Self {
-            client: RpcClient::new_with_timeout_and_commitment(url, timeout, CommitmentConfig::confirmed()),
-            timeout,
-        }
+        Self::over(vec![url], timeout, None)
+    }
+
+    /// Several endpoints, the preferred one first, each with these limits. Connects lazily; every call ends within
+    /// `timeout`, however many endpoints it asks.
+    pub fn over(urls: Vec<String>, timeout: Duration, limits: Option<Limits>) -> Self {
+        Self { pool: Pool::new(urls, timeout, limits) }
+    }
+
+    /// How many endpoints are configured.
+    pub const fn endpoints(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Each endpoint's name and the cluster it says it is on.
+    pub async fn genesis_hashes(&self) -> Vec<(String, Result<Hash, ChainError>)> {
+        let call = Call::new(RpcRequest::GetGenesisHash, Value::Null);
+        let said = self.pool.testimony(&call, 0).await;
+        said.into_iter().map(|(name, answer)| (name.to_owned(), answer.and_then(genesis))).collect()
+    }
+
+    /// Settles which cluster this is: an endpoint that has not shown it yet does so before it is used.
+    pub fn trust(&self, genesis: &Hash) {
+        self.pool.trust(genesis.to_string());
     }
 
     /// The cluster's identity.
@@ -49,8 +90,7 @@ impl Rpc {
     /// # Errors
     /// When there is no answer.
     pub async fn genesis_hash(&self) -> Result<Hash, ChainError> {
-        let text: String = self.call(RpcRequest::GetGenesisHash, Value::Null).await?;
-        text.parse().map_err(|error| unreadable("getGenesisHash", error))
+        genesis(self.call(RpcRequest::GetGenesisHash, Value::Null).await?)
     }
 
     /// The node's version text.
@@ -173,14 +213,21 @@ impl Rpc {
     /// # Errors
     /// When there is no answer.
     pub async fn signature_states(&self, signatures: &[Signature]) -> Result<(Slot, Vec<SignatureState>), ChainError> {
-        let texts: Vec<String> = signatures.iter().map(Signature::to_string).collect();
-        let response: Response<Vec<Option<Value>>> =
-            self.call(RpcRequest::GetSignatureStatuses, json!([texts, {"searchTransactionHistory": true}])).await?;
-        if response.value.len() != signatures.len() {
-            return Err(unreadable("getSignatureStatuses", "the answer has another length than the question"));
-        }
-        let states = response.value.into_iter().map(signature_state).collect::<Result<_, _>>()?;
-        Ok((Slot(response.context.slot), states))
+        let value = self.pool.read(&states_call(signatures)).await?;
+        signature_states(value, signatures.len())
+    }
+
+    /// The same of each endpoint by itself, of those that answer. None when fewer than `enough` could.
+    pub async fn testimonies(&self, signatures: &[Signature], enough: usize) -> Vec<Testimony> {
+        let said = self.pool.testimony(&states_call(signatures), enough).await;
+        let read = said.into_iter().map(|(by, answer)| {
+            let (slot, states) = signature_states(answer?, signatures.len())?;
+            Ok(Testimony { by: by.to_owned(), slot, states })
+        });
+        read.filter_map(|said: Result<_, ChainError>| {
+            said.inspect_err(|error| tracing::debug!(%error, "an endpoint has nothing to say of absence")).ok()
+        })
+        .collect()
     }
 
     /// Simulates unsigned bytes over the node's own newest blockhash.
@@ -212,7 +259,7 @@ impl Rpc {
         })
     }
 
-    /// Hands signed bytes to the node, without preflight and without the node's own retries.
+    /// Hands signed bytes to every endpoint, without preflight and without the node's own retries; the best answer counts.
     ///
     /// # Errors
     /// When there is no answer: the outcome of the send is then unknown.
@@ -221,15 +268,10 @@ impl Rpc {
             "encoding": "base64", "skipPreflight": true, "preflightCommitment": "confirmed",
             "maxRetries": 0, "minContextSlot": min_context_slot,
         }]);
-        let sent = self.client.send::<String>(RpcRequest::SendTransaction, params);
-        match tokio::time::timeout(self.timeout, sent).await {
-            Err(_) => Err(ChainError::TimedOut { method: "sendTransaction", after: self.timeout }),
-            Ok(Ok(_signature)) => Ok(SendAnswer::Accepted),
-            Ok(Err(error)) => send_refusal(error),
-        }
+        self.pool.send(&Call::new(RpcRequest::SendTransaction, params)).await
     }
 
-    /// A landed transaction's details; `None` while this node does not have them.
+    /// A landed transaction's details; `None` while the node asked does not have them.
     ///
     /// # Errors
     /// When there is no answer.
@@ -278,31 +320,18 @@ impl Rpc {
     }
 
     async fn call<T: serde::de::DeserializeOwned>(&self, request: RpcRequest, params: Value) -> Result<T, ChainError> {
-        let method = method_name(request);
-        match tokio::time::timeout(self.timeout, self.client.send(request, params)).await {
-            Err(_) => Err(ChainError::TimedOut { method, after: self.timeout }),
-            Ok(answer) => answer.map_err(|error| chain_error(method, error)),
-        }
+        let call = Call::new(request, params);
+        let value = self.pool.read(&call).await?;
+        serde_json::from_value(value).map_err(|error| unreadable(call.method, error))
     }
 }
 
-const fn method_name(request: RpcRequest) -> &'static str {
-    match request {
-        RpcRequest::GetBlockHeight => "getBlockHeight",
-        RpcRequest::GetEpochInfo => "getEpochInfo",
-        RpcRequest::GetGenesisHash => "getGenesisHash",
-        RpcRequest::GetLatestBlockhash => "getLatestBlockhash",
-        RpcRequest::GetMinimumBalanceForRentExemption => "getMinimumBalanceForRentExemption",
-        RpcRequest::GetMultipleAccounts => "getMultipleAccounts",
-        RpcRequest::GetProgramAccounts => "getProgramAccounts",
-        RpcRequest::GetRecentPrioritizationFees => "getRecentPrioritizationFees",
-        RpcRequest::GetSignatureStatuses => "getSignatureStatuses",
-        RpcRequest::GetSlot => "getSlot",
-        RpcRequest::GetTransaction => "getTransaction",
-        RpcRequest::GetVersion => "getVersion",
-        RpcRequest::RequestAirdrop => "requestAirdrop",
-        RpcRequest::SendTransaction => "sendTransaction",
-        RpcRequest::SimulateTransaction => "simulateTransaction",
-        _ => "rpc",
-    }
+fn genesis(value: Value) -> Result<Hash, ChainError> {
+    let text = value.as_str().ok_or_else(|| unreadable("getGenesisHash", "not a text"))?;
+    text.parse().map_err(|error| unreadable("getGenesisHash", error))
+}
+
+fn states_call(signatures: &[Signature]) -> Call {
+    let texts: Vec<String> = signatures.iter().map(Signature::to_string).collect();
+    Call::new(RpcRequest::GetSignatureStatuses, json!([texts, {"searchTransactionHistory": true}]))
 }

@@ -4,6 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::Value;
 use solana_commitment_config::CommitmentConfig;
+use solana_rpc_client_api::response::Response;
 use solana_sdk::{account::Account, hash::Hash, pubkey::Pubkey};
 use solana_transaction_status_client_types::TransactionStatus;
 
@@ -130,7 +131,18 @@ impl RawAccount {
     }
 }
 
-pub(super) fn signature_state(value: Option<Value>) -> Result<SignatureState, ChainError> {
+pub(super) fn signature_states(value: Value, asked: usize) -> Result<(Slot, Vec<SignatureState>), ChainError> {
+    const METHOD: &str = "getSignatureStatuses";
+    let response: Response<Vec<Option<Value>>> =
+        serde_json::from_value(value).map_err(|error| unreadable(METHOD, error))?;
+    if response.value.len() != asked {
+        return Err(unreadable(METHOD, "the answer has another length than the question"));
+    }
+    let states = response.value.into_iter().map(signature_state).collect::<Result<_, _>>()?;
+    Ok((Slot(response.context.slot), states))
+}
+
+fn signature_state(value: Option<Value>) -> Result<SignatureState, ChainError> {
     let Some(value) = value else { return Ok(SignatureState::Unknown) };
     let error = value.get("err").filter(|error| !error.is_null()).cloned();
     let status: TransactionStatus =

@@ -7,8 +7,11 @@ use solana_rpc_client_api::{
     request::{RpcError, RpcResponseErrorData},
 };
 
-use super::answers::SendAnswer;
+use super::{answers::SendAnswer, transport::Limited};
 use crate::domain::ErrorCode;
+
+/// What a node refuses because it does not keep it: cleaned-up blocks, history, long-term storage, an old version.
+const ELSEWHERE: [i64; 5] = [-32001, -32011, -32019, -32020, -32601];
 
 /// Why an RPC call brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +27,18 @@ pub enum ChainError {
         /// Its limit.
         after: Duration,
     },
-    /// HTTP 429, or the same as a JSON-RPC code.
+    /// HTTP 429, the same as a JSON-RPC code, or no turn within our own budget.
     #[error("the RPC endpoint limits our rate")]
-    RateLimited,
+    RateLimited {
+        /// How long the node wants to be left alone, if it said so.
+        retry_after: Option<Duration>,
+    },
     /// The node is behind or unhealthy (-32005, -32016).
     #[error("the RPC node is behind")]
     NodeBehind,
+    /// Its genesis hash is another one; nothing is asked there.
+    #[error("the RPC endpoint is on another cluster")]
+    WrongCluster,
     /// The node refuses the request itself.
     #[error("the RPC node refuses {method}: {message} ({code})")]
     Refused {
@@ -54,10 +63,40 @@ impl ChainError {
     /// The client's code: whatever kept the chain from answering, the client sees one thing.
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::Unreachable(_) | Self::TimedOut { .. } | Self::RateLimited | Self::NodeBehind => {
-                ErrorCode::RpcUnavailable
-            }
-            Self::Refused { .. } | Self::Unreadable { .. } => ErrorCode::RpcUnavailable,
+            Self::Unreachable(_)
+            | Self::TimedOut { .. }
+            | Self::RateLimited { .. }
+            | Self::NodeBehind
+            | Self::WrongCluster
+            | Self::Refused { .. }
+            | Self::Unreadable { .. } => ErrorCode::RpcUnavailable,
+        }
+    }
+
+    /// Whether it says something of the node, which then rests, and not of the question.
+    pub(super) const fn is_the_nodes_own(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::TimedOut { .. } | Self::RateLimited { .. } | Self::NodeBehind)
+    }
+
+    /// Whether another node may know better.
+    pub(super) fn may_be_better_elsewhere(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => ELSEWHERE.contains(code),
+            Self::WrongCluster => true,
+            error => error.is_the_nodes_own(),
+        }
+    }
+
+    /// Whether a send that ended in this may have arrived.
+    pub(super) const fn leaves_a_send_open(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::TimedOut { .. })
+    }
+
+    /// How long the node wants to be left alone, if it said so.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => *retry_after,
+            _ => None,
         }
     }
 }
@@ -71,12 +110,11 @@ pub(super) fn chain_error(method: &'static str, error: ClientError) -> ChainErro
     match *error.kind {
         ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => match code {
             -32005 | -32016 => ChainError::NodeBehind,
-            429 => ChainError::RateLimited,
             code => ChainError::Refused { method, code, message },
         },
-        ErrorKind::Reqwest(inner) if inner.status().is_some_and(|status| status.as_u16() == 429) => {
-            ChainError::RateLimited
-        }
+        ErrorKind::Middleware(inner) if inner.is::<Limited>() => ChainError::RateLimited {
+            retry_after: inner.downcast_ref::<Limited>().and_then(|limited| limited.retry_after),
+        },
         // Without its URL: an endpoint's key is often part of it.
         ErrorKind::Reqwest(inner) => ChainError::Unreachable(Box::new(inner.without_url())),
         ErrorKind::SerdeJson(inner) => unreadable(method, inner),

@@ -1,0 +1,203 @@
+//! Pool: which endpoint is asked, which next, and which answer counts.
+//!
+//! Owns the choice. A read goes to the endpoint that is expected to answer first, to the next one when that fails or is
+//! slow, and ends within one time-out however many are asked. A send goes to all. Testimony is taken from each endpoint
+//! by itself, because evidence from two nodes must not come from one. Never interprets an answer.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
+use serde_json::Value;
+use tokio::time::Instant;
+use url::Url;
+
+use super::{
+    answers::SendAnswer,
+    budget::Limits,
+    call::{Call, Repeats},
+    endpoint::Endpoint,
+    refusals::ChainError,
+};
+
+/// Once a node has a transaction, the others get this long to take it too.
+const SEND_GRACE: Duration = Duration::from_millis(100);
+/// Endpoints whose answers are expected within the same doubling of time count as equally quick, from this on: quotes
+/// and blockhashes should come from one node as long as it is good.
+const QUICK: Duration = Duration::from_millis(64);
+
+/// All configured endpoints, the preferred one first.
+pub(super) struct Pool {
+    endpoints: Vec<Endpoint>,
+    timeout: Duration,
+    /// The cluster's genesis hash, once it is decided.
+    genesis: Arc<OnceLock<String>>,
+}
+
+impl Pool {
+    /// Connects lazily. `urls` are different ones, and at least one.
+    pub(super) fn new(urls: Vec<String>, timeout: Duration, limits: Option<Limits>) -> Self {
+        let mut names: Vec<String> = Vec::with_capacity(urls.len());
+        for url in &urls {
+            let name = name(url);
+            let same = names.iter().filter(|other| other.split('#').next() == Some(&name)).count();
+            names.push(if same == 0 { name } else { format!("{name}#{}", same + 1) });
+        }
+        let endpoints =
+            names.into_iter().zip(urls).map(|(name, url)| Endpoint::new(name, url, timeout, limits)).collect();
+        Self { endpoints, timeout, genesis: Arc::default() }
+    }
+
+    /// How many endpoints are configured.
+    pub(super) const fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// From now on an endpoint shows this genesis hash before it is used.
+    pub(super) fn trust(&self, genesis: String) {
+        if self.genesis.set(genesis).is_err() {
+            tracing::debug!("the cluster was decided before");
+        }
+    }
+
+    /// The answer of whoever answers first.
+    pub(super) async fn read(&self, call: &Call) -> Result<Value, ChainError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut next: VecDeque<&Endpoint> = self.in_order(call).into();
+        let Some(first) = next.pop_front() else { return Err(ChainError::WrongCluster) };
+        if call.repeats == Repeats::Never {
+            return first.read(call, deadline, &self.genesis).await;
+        }
+        let patience = tokio::time::sleep(first.patience(call));
+        tokio::pin!(patience);
+        let mut may_hedge = call.repeats == Repeats::Hedged && !next.is_empty();
+        let mut asked = FuturesUnordered::from_iter([first.read(call, deadline, &self.genesis)]);
+        let mut first_error = None;
+        loop {
+            tokio::select! {
+                biased;
+                Some(answer) = asked.next() => match answer {
+                    Err(error) if error.may_be_better_elsewhere() => {
+                        let error = first_error.get_or_insert(error);
+                        match next.pop_front() {
+                            Some(endpoint) if Instant::now() < deadline => {
+                                tracing::debug!(method = call.method, %error, to = endpoint.name(), "asking another endpoint");
+                                asked.push(endpoint.read(call, deadline, &self.genesis));
+                            }
+                            _ if !asked.is_empty() => {}
+                            _ => return Err(first_error.unwrap_or(ChainError::WrongCluster)),
+                        }
+                    }
+                    decided => return decided,
+                },
+                () = &mut patience, if may_hedge => {
+                    may_hedge = false;
+                    if let Some(at) = next.iter().position(|endpoint| endpoint.is_free(call))
+                        && let Some(endpoint) = next.remove(at)
+                    {
+                        tracing::debug!(method = call.method, to = endpoint.name(), "no answer yet, asking another endpoint too");
+                        asked.push(endpoint.read(call, deadline, &self.genesis));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands bytes to every endpoint that does not rest, or to all when all rest.
+    pub(super) async fn send(&self, call: &Call) -> Result<SendAnswer, ChainError> {
+        let mut until = Instant::now() + self.timeout;
+        let mut targets = self.in_order(call);
+        if let Some(awake) = targets.iter().position(|endpoint| endpoint.rests_until().is_some()).filter(|at| *at > 0) {
+            targets.truncate(awake);
+        }
+        let mut sends: FuturesUnordered<_> =
+            targets.into_iter().map(|endpoint| endpoint.send(call, until, &self.genesis)).collect();
+        let (mut best, mut worst): (Option<SendAnswer>, Option<ChainError>) = (None, None);
+        while let Ok(Some(answer)) = tokio::time::timeout_at(until, sends.next()).await {
+            match answer {
+                Ok(answer) => {
+                    if matches!(answer, SendAnswer::Accepted | SendAnswer::AlreadyProcessed) {
+                        until = until.min(Instant::now() + SEND_GRACE);
+                    }
+                    if best.as_ref().is_none_or(|best| tells(&answer) > tells(best)) {
+                        best = Some(answer);
+                    }
+                }
+                // A send without an answer may have arrived: that must not hide behind another endpoint's refusal.
+                Err(error) if worst.as_ref().is_none_or(|_| error.leaves_a_send_open()) => worst = Some(error),
+                Err(_) => {}
+            }
+        }
+        match (best, worst) {
+            (Some(answer), _) => Ok(answer),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(ChainError::TimedOut { method: call.method, after: self.timeout }),
+        }
+    }
+
+    /// What each endpoint says by itself, with its name: of those that do not rest, if they are enough, else of none.
+    pub(super) async fn testimony(&self, call: &Call, enough: usize) -> Vec<(&str, Result<Value, ChainError>)> {
+        let deadline = Instant::now() + self.timeout;
+        let mut asked = self.in_order(call);
+        if self.endpoints.len() > 1 {
+            asked.retain(|endpoint| endpoint.rests_until().is_none());
+        }
+        if asked.len() < enough {
+            return Vec::new();
+        }
+        let said = asked
+            .into_iter()
+            .map(|endpoint| async move { (endpoint.name(), endpoint.read(call, deadline, &self.genesis).await) });
+        join_all(said).await
+    }
+
+    /// Whoever is expected to answer first comes first; who rests comes last, the one that wakes first before others.
+    fn in_order(&self, call: &Call) -> Vec<&Endpoint> {
+        let mut endpoints: Vec<&Endpoint> = self.endpoints.iter().filter(|endpoint| !endpoint.is_foreign()).collect();
+        endpoints.sort_by_cached_key(|endpoint| {
+            let expected = endpoint.expected(call).max(QUICK).as_millis().ilog2();
+            (endpoint.rests_until(), expected)
+        });
+        endpoints
+    }
+}
+
+const fn tells(answer: &SendAnswer) -> u8 {
+    match answer {
+        SendAnswer::Accepted => 3,
+        SendAnswer::AlreadyProcessed => 2,
+        SendAnswer::Refused(_) => 1,
+        SendAnswer::BlockhashNotFound => 0,
+    }
+}
+
+/// The host, and the port where one is named: the rest of a URL may be a key.
+fn name(url: &str) -> String {
+    let Ok(url) = Url::parse(url) else { return "endpoint".to_owned() };
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => "endpoint".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hold_no_secret_and_differ() {
+        let urls = [
+            "https://user:hunter2@rpc.example/hunter2?api-key=hunter2",
+            "https://rpc.example/other",
+            "http://127.0.0.1:8899",
+            "hunter2",
+        ];
+        let pool = Pool::new(urls.map(str::to_owned).to_vec(), Duration::from_secs(1), None);
+        let names: Vec<&str> = pool.endpoints.iter().map(Endpoint::name).collect();
+        assert_eq!(names, ["rpc.example", "rpc.example#2", "127.0.0.1:8899", "endpoint"]);
+    }
+}
