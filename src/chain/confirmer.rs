@@ -2,7 +2,7 @@
 //!
 //! Owns every attempt in flight of this process, one batched status poll for all of them, the rebroadcasts, and the
 //! proof of expiry: finalized height above the bound first, then absence with history on a node at or past that
-//! height's slot. A time-out, an RPC error or a lagging node proves nothing and is reported as such. Never signs,
+//! height's slot, and where several endpoints are configured on two of them. A time-out, an RPC error or a lagging node proves nothing and is reported as such. Never signs,
 //! stores or changes anything, and never calls a time-out an expiry.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChainError, Rpc, SendAnswer, SignatureState,
-    rpc::{FinalizedTip, SIGNATURES_PER_CALL},
+    rpc::{FinalizedTip, SIGNATURES_PER_CALL, Testimony},
 };
 use crate::domain::{Attempt, BlockHeight, ExpiryProof, Slot};
 
@@ -30,6 +30,8 @@ const HINTED_POLLS: u32 = 5;
 const INBOX: usize = 1_024;
 /// Reports that may wait for an order's task: there are at most this many kinds before the last.
 const REPORTS: usize = 8;
+/// Endpoints that must say that a signature is absent, where so many are configured.
+const WITNESSES: usize = 2;
 
 /// How often things are asked and sent.
 #[derive(Clone, Copy, Debug)]
@@ -218,25 +220,39 @@ impl ConfirmerTask {
             .map(|flight| flight.attempt.signature)
             .collect();
         for chunk in past.chunks(SIGNATURES_PER_CALL) {
-            let Ok((searched_at, states)) = self.rpc.signature_states(chunk).await else { return };
-            for (signature, state) in chunk.iter().zip(states) {
-                match state {
-                    SignatureState::Unknown if searched_at >= tip.slot => self.expired(signature, tip, searched_at),
-                    // A node behind the height's slot cannot prove absence; a processed one may still be confirmed.
-                    SignatureState::Unknown | SignatureState::Processed => {}
-                    landed @ SignatureState::Landed { .. } => self.landed(signature, landed),
-                }
+            let said = self.rpc.testimonies(chunk, WITNESSES.min(self.rpc.endpoints())).await;
+            for (at, signature) in chunk.iter().enumerate() {
+                self.weigh(signature, at, tip, &said);
             }
         }
     }
 
-    fn expired(&mut self, signature: &Signature, tip: FinalizedTip, searched_at: Slot) {
+    /// One endpoint that knows it is enough to see it alive; it takes all the witnesses to call it absent.
+    fn weigh(&mut self, signature: &Signature, at: usize, tip: FinalizedTip, said: &[Testimony]) {
+        let states = || said.iter().map(|testimony| &testimony.states[at]);
+        if let Some(landed) = states().find(|state| matches!(state, SignatureState::Landed { .. })) {
+            self.landed(signature, landed.clone());
+            return;
+        }
+        // A processed one may still be confirmed.
+        if states().any(|state| *state == SignatureState::Processed) {
+            return;
+        }
+        // A node behind the height's slot cannot prove absence.
+        let witnesses: Vec<&Testimony> = said.iter().filter(|testimony| testimony.slot >= tip.slot).collect();
+        let Some(searched_at) = witnesses.iter().map(|testimony| testimony.slot).min() else { return };
+        if witnesses.len() < WITNESSES.min(self.rpc.endpoints()) {
+            return;
+        }
         if let Some(flight) = self.in_flight.remove(signature) {
+            let names: Vec<&str> = witnesses.iter().map(|testimony| testimony.by.as_str()).collect();
+            tracing::info!(%signature, witnesses = ?names, "a signature can never land any more");
             let proof = ExpiryProof {
                 signature: *signature,
                 last_valid_block_height: flight.attempt.last_valid_block_height,
                 finalized_height: tip.height,
                 searched_at,
+                witnesses: u8::try_from(witnesses.len()).unwrap_or(u8::MAX),
             };
             flight.report(Report::Expired(proof));
         }
@@ -284,3 +300,6 @@ impl InFlight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

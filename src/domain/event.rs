@@ -88,8 +88,16 @@ pub struct ExpiryProof {
     pub last_valid_block_height: BlockHeight,
     /// The finalized height that was seen above it.
     pub finalized_height: BlockHeight,
-    /// The slot the absence was read at, with history; at or past the slot of that height.
+    /// The slot the absence was read at, with history; at or past the slot of that height. The earliest, of several.
     pub searched_at: Slot,
+    /// How many different endpoints said that it is absent.
+    #[serde(default = "one_witness")]
+    pub witnesses: u8,
+}
+
+/// Rows that were stored before witnesses were counted had one.
+const fn one_witness() -> u8 {
+    1
 }
 
 /// Everything that can happen to an order. The event is the stored row, the bus message and the stream's frame.
@@ -214,6 +222,7 @@ impl ExpiryProof {
         self.signature == attempt.signature
             && self.last_valid_block_height == attempt.last_valid_block_height
             && self.finalized_height > attempt.last_valid_block_height
+            && self.witnesses > 0
     }
 }
 

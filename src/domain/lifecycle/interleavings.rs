@@ -188,6 +188,7 @@ impl World {
                 last_valid_block_height: attempt.last_valid_block_height,
                 finalized_height: BlockHeight(self.finalized),
                 searched_at: Slot(self.finalized),
+                witnesses: 1,
             },
         })
     }

@@ -58,6 +58,7 @@ fn proof(height: u64) -> ExpiryProof {
         last_valid_block_height: BlockHeight(150),
         finalized_height: BlockHeight(height),
         searched_at: Slot(400),
+        witnesses: 1,
     }
 }
 

@@ -99,6 +99,7 @@ pub fn expired(attempt: &Attempt) -> OrderEvent {
         last_valid_block_height: attempt.last_valid_block_height,
         finalized_height: BlockHeight(attempt.last_valid_block_height.0 + 1),
         searched_at: Slot(430_000_000),
+        witnesses: 2,
     };
     OrderEvent::Expired { proof }
 }

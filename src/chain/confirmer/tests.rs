@@ -1,0 +1,148 @@
+//! When two nodes are needed to call a signature dead, and what one of them alone can do.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    chain::rpc::node_stub::{Node, Reply, over},
+    domain::{BaseUnits, Lamports, VenueId},
+};
+
+const BOUND: u64 = 150;
+const SLOT: u64 = 1_000;
+
+/// What a node says of the one signature.
+#[derive(Clone, Copy)]
+enum Says {
+    /// Absent, at this slot.
+    Absent(u64),
+    /// In a block, at this slot.
+    Landed(u64),
+    /// Nothing.
+    Silence,
+}
+
+fn node(says: Says) -> impl FnMut(&str, &Value) -> Reply {
+    move |method, _| {
+        let states = |slot: u64, state: Value| Reply::Result(json!({"context": {"slot": slot}, "value": [state]}));
+        match (method, says) {
+            (_, Says::Silence) => Reply::Silence,
+            ("getEpochInfo", _) => Reply::Result(json!({"absoluteSlot": SLOT, "blockHeight": BOUND + 1})),
+            ("getBlockHeight", _) => Reply::Result(json!(BOUND + 1)),
+            (_, Says::Absent(slot)) => states(slot, Value::Null),
+            (_, Says::Landed(slot)) => states(
+                slot,
+                json!({"slot": 900, "confirmations": null, "err": null, "status": {"Ok": null},
+                    "confirmationStatus": "finalized"}),
+            ),
+        }
+    }
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        n: 1,
+        signature: Signature::from([7; 64]),
+        wallet: Pubkey::default(),
+        blockhash: Hash::default(),
+        last_valid_block_height: BlockHeight(BOUND),
+        context_slot: Slot(800),
+        venue: VenueId::RaydiumCpmm,
+        pool: Pubkey::default(),
+        quoted_in: BaseUnits::new(1),
+        quoted_out: BaseUnits::new(1),
+        limit: BaseUnits::new(1),
+        compute_units: 1,
+        priority_fee: Lamports::new(0),
+        wire: Arc::new([1]),
+    }
+}
+
+/// What one look makes of a dead-looking signature with these nodes, and the look after they said something else.
+async fn looks(first: &[Says], then: &[Says]) -> (Option<Report>, Option<Report>) {
+    let mut nodes = Vec::new();
+    for says in first {
+        nodes.push(Node::start(node(*says)).await);
+    }
+    // The first poll of statuses must find nothing: it is the evidence that is looked at here.
+    let rpc = Arc::new(over(&nodes.iter().collect::<Vec<_>>(), Duration::from_secs(1)));
+    let settings = Settings {
+        poll: Duration::from_millis(1),
+        height_poll: Duration::ZERO,
+        rebroadcast: Duration::from_secs(60),
+        rebroadcast_per_attempt: Duration::ZERO,
+        unknown_after: Duration::from_secs(60),
+    };
+    let (confirmer, mut task) = Confirmer::new(rpc, settings, Arc::new(Notify::new()));
+    let mut watch = confirmer.watch(attempt(), true).await.unwrap();
+    let arrival = task.arrivals.recv().await.unwrap();
+    task.in_flight.insert(arrival.attempt.signature, arrival);
+    task.expire().await;
+    let before = watch.reports.try_recv().ok();
+    for (at, says) in then.iter().enumerate() {
+        nodes[at].now(node(*says));
+    }
+    let shutdown = CancellationToken::new();
+    let after = match before {
+        Some(_) => None,
+        None if then.is_empty() => None,
+        None => {
+            let running = tokio::spawn(task.run(shutdown.clone()));
+            let report = watch.next().await;
+            shutdown.cancel();
+            running.await.unwrap();
+            report
+        }
+    };
+    (before, after)
+}
+
+fn witnesses(report: Option<Report>) -> (u8, Slot) {
+    match report {
+        Some(Report::Expired(proof)) => (proof.witnesses, proof.searched_at),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn one_endpoint_proves_absence_at_the_heights_slot_and_not_before() {
+    let (before, after) = looks(&[Says::Absent(SLOT - 1)], &[Says::Absent(SLOT)]).await;
+    assert_eq!(before, None);
+    assert_eq!(witnesses(after), (1, Slot(SLOT)));
+}
+
+#[tokio::test]
+async fn two_endpoints_prove_it_together() {
+    let (before, _) = looks(&[Says::Absent(SLOT + 3), Says::Absent(SLOT)], &[]).await;
+    assert_eq!(witnesses(before), (2, Slot(SLOT)));
+}
+
+#[tokio::test]
+async fn a_second_endpoint_that_lags_or_is_silent_proves_nothing() {
+    for second in [Says::Absent(SLOT - 1), Says::Silence] {
+        for both in [[Says::Absent(SLOT), second], [second, Says::Absent(SLOT)]] {
+            let (before, after) = looks(&both, &[Says::Absent(SLOT), Says::Absent(SLOT)]).await;
+            assert_eq!(before, None);
+            assert_eq!(witnesses(after), (2, Slot(SLOT)), "once it has caught up");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_one_endpoint_hides_the_other_tells() {
+    let landed = Some(Report::Landed { slot: Slot(900), error: None });
+    for both in [[Says::Absent(SLOT), Says::Landed(SLOT)], [Says::Landed(SLOT - 200), Says::Absent(SLOT)]] {
+        assert_eq!(looks(&both, &[]).await.0, landed);
+    }
+}
+
+#[tokio::test]
+async fn two_of_three_are_enough() {
+    let (before, _) = looks(&[Says::Absent(SLOT), Says::Absent(SLOT - 9), Says::Absent(SLOT)], &[]).await;
+    assert_eq!(witnesses(before), (2, Slot(SLOT)));
+}
