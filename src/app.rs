@@ -369,7 +369,8 @@ fn explorer_query(config: &Config) -> String {
         Cluster::Devnet => "?cluster=devnet".to_owned(),
         Cluster::Testnet => "?cluster=testnet".to_owned(),
         Cluster::Local => {
-            let url = url::form_urlencoded::byte_serialize(config.chain.rpc_url.expose().as_bytes());
+            let url = config.chain.endpoints().first().copied().unwrap_or_default();
+            let url = url::form_urlencoded::byte_serialize(url.as_bytes());
             format!("?cluster=custom&customUrl={}", url.collect::<String>())
         }
     }

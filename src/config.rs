@@ -15,8 +15,8 @@ mod legacy;
 mod sections;
 
 pub use sections::{
-    Api, Chain, Cluster, Engine, Events, Localnet, MeteoraMock, Mode, Orders, Queue, RaydiumCpmm, Router, Store, Token,
-    Wallets,
+    Api, Chain, Cluster, Engine, Events, Limits, Localnet, MeteoraMock, Mode, Orders, Queue, RaydiumCpmm, Router,
+    Store, Token, Wallets,
 };
 
 /// The profiles that need no file.
@@ -159,8 +159,14 @@ impl Config {
         if self.localnet.is_some() && self.chain.cluster != Cluster::Local {
             return nonsense("an embedded chain is `cluster = \"local\"`");
         }
-        if self.localnet.is_none() && self.chain.rpc_url.expose().is_empty() {
+        if self.localnet.is_none() && self.chain.endpoints().is_empty() {
             return nonsense("`chain.rpc_url` is missing: name an RPC endpoint or configure an embedded chain");
+        }
+        if self.localnet.is_some() && !self.chain.rpc_urls.is_empty() {
+            return nonsense("an embedded chain is its own endpoint: remove `chain.rpc_urls` or `[localnet]`");
+        }
+        if self.chain.limits.is_some_and(|limits| limits.per_10s == 0 || limits.per_method_10s == 0) {
+            return nonsense("`chain.limits` must be above zero");
         }
         for listen in std::iter::once(&self.api.listen).chain(&self.api.also_listen) {
             let keyless = self.api.key.as_ref().is_none_or(|key| key.expose().is_empty());
@@ -227,6 +233,20 @@ mod tests {
     fn an_unknown_key_is_refused() {
         let text = format!("{}\n[surprise]\nx = 1\n", PROFILES[1].1);
         assert!(matches!(Config::from_toml(&text), Err(ConfigError::Invalid(_))));
+    }
+
+    #[test]
+    fn endpoints_are_taken_in_order_and_once() {
+        let mut config = Config::from_toml(PROFILES[1].1).unwrap();
+        let urls = |config: &Config| config.chain.endpoints().join(" ");
+        config.chain.rpc_url = Secret::new("http://a".into());
+        config.chain.rpc_urls = ["http://b", "http://a", "http://b"].map(|url| Secret::new(url.into())).to_vec();
+        assert_eq!(urls(&config), "http://a http://b");
+        config.chain.rpc_url = Secret::default();
+        assert_eq!(urls(&config), "http://b http://a");
+        config.validate().unwrap();
+        config.chain.limits = Some(Limits { per_10s: 100, per_method_10s: 0 });
+        assert!(config.validate().is_err());
     }
 
     #[test]

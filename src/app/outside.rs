@@ -3,11 +3,12 @@
 use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
+use solana_sdk::hash::Hash;
 
 use super::guard;
 use crate::{
-    chain::{Rpc, Wallet},
-    config::Config,
+    chain::{ChainError, Rpc, Wallet, rpc::Limits},
+    config::{Cluster, Config},
     events::{self, BusOptions, SharedBus},
     queue::{self, QueueOptions, SharedQueue},
     store::{self, SharedStore},
@@ -45,15 +46,56 @@ impl Outside {
     }
 }
 
-/// Connects to the cluster and checks that it is the one configured, and not mainnet.
+/// Connects to the cluster and checks that every endpoint is on the one configured, and none on mainnet. An endpoint
+/// that does not answer now is checked before it is used.
 ///
 /// # Errors
-/// When it does not answer or is another one.
+/// When none answers, or one is on another cluster.
 pub async fn connect_rpc(config: &Config) -> anyhow::Result<Arc<Rpc>> {
-    let rpc = Arc::new(Rpc::new(config.chain.rpc_url.expose().to_owned(), config.chain.rpc_timeout));
-    let genesis = rpc.genesis_hash().await.context("the RPC endpoint (`chain.rpc_url`) cannot be used")?;
-    guard::check_cluster(&genesis.to_string(), config.chain.cluster)?;
+    let urls: Vec<String> = config.chain.endpoints().into_iter().map(str::to_owned).collect();
+    let limits = config.chain.limits;
+    let limits = limits.map(|it| Limits { per_10s: it.per_10s, per_method_10s: it.per_method_10s });
+    let rpc = Arc::new(Rpc::over(urls, config.chain.rpc_timeout, limits));
+    let genesis = check_endpoints(rpc.genesis_hashes().await, config.chain.cluster)?;
+    rpc.trust(&genesis);
     Ok(rpc)
+}
+
+/// The genesis hash that all endpoints that answered have.
+fn check_endpoints(said: Vec<(String, Result<Hash, ChainError>)>, cluster: Cluster) -> anyhow::Result<Hash> {
+    let several = said.len() > 1;
+    let mut decided: Option<(String, Hash)> = None;
+    let mut silent: Option<ChainError> = None;
+    for (name, answer) in said {
+        let genesis = match answer {
+            Ok(genesis) => genesis,
+            Err(error) => {
+                if several {
+                    tracing::warn!(endpoint = name, %error, "an endpoint is not there: it is checked before it is used");
+                }
+                silent.get_or_insert(error);
+                continue;
+            }
+        };
+        let checked = guard::check_cluster(&genesis.to_string(), cluster);
+        if several {
+            checked.with_context(|| format!("the endpoint {name} cannot be used"))?;
+        } else {
+            checked?;
+        }
+        match &decided {
+            Some((first, ours)) if *ours != genesis => {
+                bail!("`chain.rpc_urls` mixes clusters: {first} has the genesis hash {ours}, {name} has {genesis}")
+            }
+            Some(_) => {}
+            None => decided = Some((name, genesis)),
+        }
+    }
+    match (decided, silent) {
+        (Some((_, genesis)), _) => Ok(genesis),
+        (None, Some(error)) => Err(error).context("the RPC endpoint (`chain.rpc_url`) cannot be used"),
+        (None, None) => bail!("no RPC endpoint (`chain.rpc_url`) is configured"),
+    }
 }
 
 /// Opens the durable store.
@@ -109,4 +151,32 @@ pub fn load_wallets(config: &Config) -> anyhow::Result<Vec<Arc<Wallet>>> {
         }
     }
     Ok(wallets.into_iter().map(Arc::new).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(name: &str, genesis: Option<u8>) -> (String, Result<Hash, ChainError>) {
+        let silent = ChainError::RateLimited { retry_after: None };
+        (name.to_owned(), genesis.map(|byte| Hash::new_from_array([byte; 32])).ok_or(silent))
+    }
+
+    #[test]
+    fn endpoints_on_different_clusters_are_refused_by_name() {
+        let mixed = check_endpoints(vec![said("a", Some(1)), said("b", Some(2))], Cluster::Local).unwrap_err();
+        assert!(mixed.to_string().contains("mixes clusters: a has"), "{mixed}");
+        let other = check_endpoints(vec![said("a", None), said("b", Some(2))], Cluster::Devnet).unwrap_err();
+        let sentence = format!("{other:#}");
+        assert!(sentence.contains("endpoint b") && sentence.contains("another cluster"), "{sentence}");
+    }
+
+    #[test]
+    fn one_endpoint_that_answers_is_enough_to_start() {
+        let ours = Hash::new_from_array([1; 32]);
+        let answers = vec![said("a", None), said("b", Some(1)), said("c", Some(1))];
+        assert_eq!(check_endpoints(answers, Cluster::Local).unwrap(), ours);
+        let nobody = check_endpoints(vec![said("a", None), said("b", None)], Cluster::Local).unwrap_err();
+        assert!(nobody.to_string().contains("chain.rpc_url"), "{nobody}");
+    }
 }

@@ -16,6 +16,12 @@ pub struct Chain {
     /// JSON-RPC. Left out when the chain is embedded.
     #[serde(default)]
     pub rpc_url: Secret,
+    /// More endpoints of the same cluster, in the order in which they are preferred, after `rpc_url`.
+    #[serde(default)]
+    pub rpc_urls: Vec<Secret>,
+    /// What each endpoint allows one process; none by default.
+    #[serde(default)]
+    pub limits: Option<Limits>,
     /// WebSocket; without it confirmations are polled only.
     #[serde(default)]
     pub ws_url: Secret,
@@ -40,6 +46,29 @@ pub struct Chain {
     /// Most priority fee, in lamports per transaction.
     #[serde(default = "defaults::priority_fee_cap")]
     pub priority_fee_cap: u64,
+}
+
+/// What an endpoint allows.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Calls in ten seconds.
+    pub per_10s: u32,
+    /// Calls of one method in ten seconds.
+    pub per_method_10s: u32,
+}
+
+impl Chain {
+    /// All endpoints, each once, the preferred one first.
+    pub fn endpoints(&self) -> Vec<&str> {
+        let mut urls = Vec::new();
+        for url in std::iter::once(&self.rpc_url).chain(&self.rpc_urls).map(Secret::expose) {
+            if !url.is_empty() && !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        urls
+    }
 }
 
 /// The clusters that may be traded on. Mainnet is not among them.
