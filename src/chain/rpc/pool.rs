@@ -74,7 +74,10 @@ impl Pool {
         let patience = tokio::time::sleep(first.patience(call));
         tokio::pin!(patience);
         let mut may_hedge = call.repeats == Repeats::Hedged && !next.is_empty();
-        let mut asked = FuturesUnordered::from_iter([first.read(call, deadline, &self.genesis)]);
+        // Where slowness brings no second question, half of the time is kept for one after a failure.
+        let half = call.repeats == Repeats::AfterFailure && !next.is_empty();
+        let first_deadline = if half { Instant::now() + self.timeout / 2 } else { deadline };
+        let mut asked = FuturesUnordered::from_iter([first.read(call, first_deadline, &self.genesis)]);
         let mut first_error = None;
         loop {
             tokio::select! {
@@ -99,6 +102,8 @@ impl Pool {
                         && let Some(endpoint) = next.remove(at)
                     {
                         tracing::debug!(method = call.method, to = endpoint.name(), "no answer yet, asking another endpoint too");
+                        patience.as_mut().reset(Instant::now() + endpoint.patience(call));
+                        may_hedge = !next.is_empty();
                         asked.push(endpoint.read(call, deadline, &self.genesis));
                     }
                 }

@@ -65,6 +65,18 @@ async fn a_slow_read_is_asked_of_a_second_node_and_the_first_answer_wins() {
     let (first, second) = (Node::always(Reply::Silence).await, Node::always(slot(7)).await);
     assert_eq!(over(&[&first, &second], LONG).slot().await.unwrap(), Slot(7));
     assert_eq!((first.asked().len(), second.asked().len()), (1, 1));
+    let third = Node::always(slot(7)).await;
+    second.now(|_, _| Reply::Silence);
+    assert_eq!(over(&[&first, &second, &third], LONG).slot().await.unwrap(), Slot(7));
+    assert_eq!(third.asked().len(), 1, "and of a third when the second is slow as well");
+}
+
+#[tokio::test]
+async fn a_search_that_times_out_leaves_time_for_another_node() {
+    let (first, second) = (Node::always(Reply::Silence).await, Node::always(Reply::Result(json!([]))).await);
+    let rpc = over(&[&first, &second], Duration::from_secs(2));
+    let program = solana_sdk::pubkey::Pubkey::default();
+    assert!(rpc.program_accounts(&program, 1, &[]).await.unwrap().is_empty());
 }
 
 #[tokio::test]
