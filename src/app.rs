@@ -34,7 +34,7 @@ pub use outside::{Outside, connect_rpc, load_wallets, open_store};
 
 use crate::{
     api,
-    chain::{Confirmer, Rpc, Tip, Wallet, confirmer, fees::Fees, push::Push},
+    chain::{Confirmer, Halt, Rpc, Tip, Wallet, confirmer, fees::Fees, push::Push},
     config::{Cluster, Config, Secret},
     domain::Lamports,
     engine::{
@@ -117,6 +117,8 @@ impl App {
         let journal = Journal::new(outside.store.clone(), outside.bus.clone());
         guard::remember_chain(&outside, &journal, config.chain.cluster).await?;
 
+        let tip = Arc::new(Tip::new(outside.rpc.clone()));
+        let (halt, halting) = Halt::new(outside.rpc.clone(), tip.clone());
         let mut app = Self {
             role,
             addresses: Vec::new(),
@@ -125,18 +127,23 @@ impl App {
             tasks: JoinSet::new(),
             stop: Stop { soft: CancellationToken::new(), hard: CancellationToken::new() },
             _store_lock: store_lock,
-            switches: Arc::default(),
+            switches: Arc::new(api::Switches { halted: halt.flag(), ..api::Switches::default() }),
             grace: config.engine.shutdown_grace,
             #[cfg(feature = "localnet")]
             chain,
         };
         app.spawn_bus(&outside);
+        let hard = app.stop.hard.clone();
+        app.tasks.spawn(async move {
+            halting.run(hard).await;
+            "halt"
+        });
         if role.serves() {
             let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
             app.spawn_api(&config, &outside, &market, journal.clone(), known).await?;
         }
         if role.works() {
-            app.spawn_worker(&config, &outside, &market, journal, wallets).await?;
+            app.spawn_worker(&config, &outside, &market, journal, wallets, (tip, halt)).await?;
         }
         Ok(app)
     }
@@ -279,6 +286,7 @@ impl App {
         market: &Market,
         journal: Journal,
         wallets: Vec<Arc<Wallet>>,
+        (tip, halt): (Arc<Tip>, Halt),
     ) -> anyhow::Result<()> {
         let rpc = outside.rpc.clone();
         let cap = Lamports::new(config.chain.priority_fee_cap);
@@ -316,7 +324,8 @@ impl App {
                 router: market.router.clone(),
                 venues: market.venues.clone(),
                 rpc: rpc.clone(),
-                tip: Arc::new(Tip::new(rpc.clone())),
+                tip,
+                halt,
                 fees: Arc::new(Fees::new(rpc.clone(), config.chain.priority_fee_floor, cap)),
                 treasury: Arc::new(Treasury::new(rpc, outside.store.clone(), rents, cap, wallets)),
                 confirmer,

@@ -39,6 +39,8 @@ pub struct Switches {
     pub draining: AtomicBool,
     /// Set while workers take up no orders on purpose.
     pub paused: AtomicBool,
+    /// Set while the cluster's finality stands still and nothing is signed. Shared with whoever watches it.
+    pub halted: Arc<AtomicBool>,
 }
 
 /// The parts that can be asked.
@@ -144,6 +146,7 @@ pub async fn ready(State(state): State<ApiState>) -> Response {
     let parts = probes.parts().await;
     let draining = probes.switches.draining.load(Ordering::Relaxed) || state.closing().is_cancelled();
     let paused = probes.switches.paused.load(Ordering::Relaxed);
+    let halted = probes.switches.halted.load(Ordering::Relaxed);
     let mut checks = Map::new();
     let mut missing = Vec::new();
     let asked = [
@@ -158,9 +161,11 @@ pub async fn ready(State(state): State<ApiState>) -> Response {
             missing.push(name);
         }
     }
-    for (name, on, reason) in
-        [("workers", paused, "workers are paused"), ("process", draining, "the process is shutting down")]
-    {
+    for (name, on, reason) in [
+        ("workers", paused, "workers are paused"),
+        ("finality", halted, "the cluster's finality has stopped: nothing is signed"),
+        ("process", draining, "the process is shutting down"),
+    ] {
         checks.insert(name.into(), if on { json!({ "ok": false, "reason": reason }) } else { json!({ "ok": true }) });
         if on {
             missing.push(name);

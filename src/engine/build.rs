@@ -45,6 +45,10 @@ impl Executor {
 
     async fn attempt(&self, order: &Order, quote: &Quote) -> Result<Built, StepError> {
         let parts = &self.parts;
+        if parts.halt.is_stopped() {
+            let reason = "the cluster's finality has stopped: nothing is signed until it goes on";
+            return Err(StepError::Outage(Failure::new(ErrorCode::RpcUnavailable, reason)));
+        }
         let missing =
             |what: &str| StepError::Final(Failure::new(ErrorCode::Internal, format!("routed without {what}")));
         let address = order.wallet.ok_or_else(|| missing("a wallet"))?;

@@ -14,7 +14,7 @@ use super::{
     treasury::{Freshness, TreasuryError},
 };
 use crate::{
-    chain::{ChainError, Confirmer, Rpc, Tip, fees::Fees, push::Push},
+    chain::{ChainError, Confirmer, Halt, Rpc, Tip, fees::Fees, push::Push},
     domain::{BaseUnits, ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Quote, QuoteRequest, Swap, VenueId},
     router::{RouteError, Router},
     store::{SharedStore, Shortfall, StoreError},
@@ -38,6 +38,8 @@ pub struct Parts {
     pub rpc: Arc<Rpc>,
     /// Blockhashes.
     pub tip: Arc<Tip>,
+    /// Whether the cluster's finality stands still.
+    pub halt: Halt,
     /// Priority fees.
     pub fees: Arc<Fees>,
     /// Wallets.

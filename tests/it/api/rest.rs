@@ -414,6 +414,9 @@ async fn health_always_answers_and_readiness_names_what_is_missing() {
     let ready = served.get("/ready").await;
     assert_eq!((ready.status, &ready.body["missing"], ready.header("retry-after")), (503, &json!(["workers"]), "1"));
     served.switches.paused.store(false, Ordering::Relaxed);
+    served.switches.halted.store(true, Ordering::Relaxed);
+    assert_eq!(served.get("/ready").await.body["missing"], json!(["finality"]));
+    served.switches.halted.store(false, Ordering::Relaxed);
 
     served.store.close().await;
     within_patience("the store to be missed", async {

@@ -1,0 +1,170 @@
+//! Halt: has the cluster's finality stopped?
+//!
+//! Owns one look at the finalized height every few seconds and the flag that follows from it. While finality stands still
+//! nothing that was sent can be proven dead or alive for good, so nothing new should be signed. A node that does not
+//! answer says nothing of the cluster: such time does not count. Never stops anything itself.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Rpc, Tip};
+use crate::domain::BlockHeight;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(2);
+/// Blocks that the finalized height may lag; the time of so many is what a standstill must exceed.
+const BLOCKS: u32 = 40;
+const SHORTEST: Duration = Duration::from_secs(10);
+/// A block time that was measured over a standstill is a long one: it must not hide the next one.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Whether finality stands still. Shared with whoever shows it.
+#[derive(Clone, Debug, Default)]
+pub struct Halt {
+    stopped: Arc<AtomicBool>,
+}
+
+impl Halt {
+    /// The handle, and the task that whoever owns the tasks must run.
+    pub fn new(rpc: Arc<Rpc>, tip: Arc<Tip>) -> (Self, HaltTask) {
+        let halt = Self::default();
+        (halt.clone(), HaltTask { rpc, tip, halt, growth: None })
+    }
+
+    /// True while nothing should be signed.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for whoever tells others.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.stopped.clone()
+    }
+}
+
+/// The loop behind `Halt`.
+pub struct HaltTask {
+    rpc: Arc<Rpc>,
+    tip: Arc<Tip>,
+    halt: Halt,
+    growth: Option<Growth>,
+}
+
+/// The greatest finalized height and since when it is the greatest.
+#[derive(Clone, Copy, Debug)]
+struct Growth {
+    height: BlockHeight,
+    since: Instant,
+}
+
+impl HaltTask {
+    /// Looks until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = self.look() => {}
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        let seen = self.rpc.finalized_tip().await.ok().map(|tip| tip.height);
+        let limit = standstill(self.tip.block_time().await);
+        let stopped = self.weigh(seen, Instant::now(), limit);
+        if stopped != self.halt.stopped.swap(stopped, Ordering::Relaxed) {
+            if stopped {
+                tracing::error!(height = ?seen, "the cluster's finality has stopped: nothing is signed until it goes on");
+            } else {
+                tracing::info!(height = ?seen, "the cluster's finality goes on");
+            }
+        }
+    }
+
+    /// Whether finality stands still, after a look at `now`.
+    fn weigh(&mut self, seen: Option<BlockHeight>, now: Instant, limit: Duration) -> bool {
+        match (&mut self.growth, seen) {
+            (Some(growth), Some(height)) if height <= growth.height => now.duration_since(growth.since) >= limit,
+            (growth, Some(height)) => {
+                *growth = Some(Growth { height, since: now });
+                false
+            }
+            (growth, None) => {
+                if let Some(growth) = growth {
+                    growth.since = now;
+                }
+                self.halt.is_stopped()
+            }
+        }
+    }
+}
+
+/// How long the height may stand still.
+fn standstill(block_time: Option<Duration>) -> Duration {
+    block_time.map_or(SHORTEST, |time| time.saturating_mul(BLOCKS)).clamp(SHORTEST, LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::chain::rpc::node_stub::{Node, Reply, over};
+
+    /// What the node says at each look, and whether signing then stands still.
+    async fn looks(said: &[Option<u64>]) -> Vec<bool> {
+        let next = Arc::new(Mutex::new(Some(0_u64)));
+        let says = next.clone();
+        let node = Node::start(move |_, _| match *says.lock().unwrap() {
+            Some(height) => Reply::Result(json!({"absoluteSlot": height, "blockHeight": height})),
+            None => Reply::Error(-32005),
+        })
+        .await;
+        let rpc = Arc::new(over(&[&node], Duration::from_secs(60)));
+        let (halt, mut task) = Halt::new(rpc.clone(), Arc::new(Tip::new(rpc)));
+        let mut stopped = Vec::new();
+        for height in said {
+            *next.lock().unwrap() = *height;
+            task.look().await;
+            stopped.push(halt.is_stopped());
+            tokio::time::advance(SHORTEST / 2).await;
+        }
+        stopped
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_height_that_stands_still_stops_signing_until_it_grows() {
+        let said = [Some(5), Some(6), Some(6), Some(6), Some(6), Some(7), Some(7)];
+        assert_eq!(looks(&said).await, [false, false, false, true, true, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_lags_is_no_growth_and_one_that_is_silent_no_standstill() {
+        assert_eq!(looks(&[Some(6), Some(5), Some(6)]).await, [false, false, true]);
+        assert_eq!(looks(&[Some(6), None, Some(6), Some(6)]).await, [false, false, false, true]);
+        assert_eq!(looks(&[Some(6), Some(6), Some(6), None]).await, [false, false, true, true]);
+    }
+
+    #[test]
+    fn slow_blocks_get_more_time_and_never_too_much() {
+        let after = |millis| standstill(Some(Duration::from_millis(millis)));
+        assert_eq!([standstill(None), after(150), after(200)], [SHORTEST; 3]);
+        assert_eq!([after(400), after(2_000)], [Duration::from_secs(16), Duration::from_secs(80)]);
+        assert_eq!(after(3_600_000), LONGEST);
+    }
+}
