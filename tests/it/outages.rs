@@ -41,6 +41,12 @@ async fn endpoint_on(genesis: &'static str) -> String {
     format!("http://{address}")
 }
 
+/// A configuration with a second endpoint.
+fn with_second(text: &str, first: &str, second: &str) -> String {
+    let line = format!("rpc_url = \"{first}\"");
+    text.replace(&line, &format!("{line}\nrpc_urls = [\"{second}\"]"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_at_the_start_is_one_clear_line() {
     let world = World::start(SLOT, 1).await;
@@ -55,6 +61,14 @@ async fn what_is_missing_at_the_start_is_one_clear_line() {
     let mainnet = endpoint_on("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d").await;
     let line = refused(&world, &setup, |text| text.replace(&rpc, &mainnet)).await;
     assert!(line.contains("mainnet"), "{line}");
+    for (genesis, complaint) in [
+        ("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d", "mainnet"),
+        ("11111111111111111111111111111112", "mixes clusters"),
+    ] {
+        let second = endpoint_on(genesis).await;
+        let line = refused(&world, &setup, |text| with_second(&text, &rpc, &second)).await;
+        assert!(line.contains(complaint) && line.contains(&second["http://".len()..]), "{line}");
+    }
     let line = refused(&world, &setup, |text| text.replace("memory:", "redis://127.0.0.1:9")).await;
     assert!(line.contains("queue"), "{line}");
     let postgres = Setup { store: "postgres://u:hunter2@127.0.0.1:9/db".into(), ..setup.clone() };
@@ -151,6 +165,27 @@ async fn orders_wait_for_a_lost_rpc_and_go_on() {
         if daemon.get("/ready").await.0 == 200 { Ok(()) } else { Err(()) }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_go_on_while_one_of_two_endpoints_is_lost() {
+    let world = World::start(SLOT, 1).await;
+    let chain = world.chain.rpc_url().to_owned();
+    let cut = Cut::before(chain.trim_start_matches("http://").parse().unwrap()).await;
+    let first = format!("http://{}", cut.address);
+    let path = world.config(&world.embedded());
+    let text = fs::read_to_string(&path).unwrap().replace(&chain, &first);
+    fs::write(&path, with_second(&text, &first, &chain)).unwrap();
+    let mut daemon = Daemon::spawn(&path, "all");
+    daemon.is_ready().await;
+    cut.cut();
+    for _ in 0..3 {
+        let id = daemon.order(&json!({"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1"})).await;
+        let order = daemon.ended(&id).await;
+        assert_eq!(order["status"], "confirmed", "{order}");
+        let events = order["history"].as_array().unwrap();
+        assert!(events.iter().all(|event| event["event"] != "retrying"), "the loss was no outage: {order}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
