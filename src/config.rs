@@ -262,6 +262,7 @@ mod tests {
     fn secrets_are_not_printed() {
         let mut config = Config::from_toml(PROFILES[1].1).unwrap();
         config.store.url = Secret::new("postgres://user:hunter2@host/db".into());
+        config.chain.rpc_urls = vec![Secret::new("https://host/?api-key=hunter2".into())];
         config.wallets.key = Some(Secret::new("hunter2".into()));
         config.api.key = Some(Secret::new("hunter2".into()));
         assert!(!format!("{config:?}").contains("hunter2"));

@@ -194,3 +194,13 @@ fn an_event_reads_back_as_it_was_written() {
         assert_eq!(read, stored, "{text}");
     }
 }
+
+#[test]
+fn a_proof_that_was_stored_before_witnesses_were_counted_has_one_and_none_prove_nothing() {
+    let mut stored = serde_json::to_value(proof(151)).unwrap();
+    stored.as_object_mut().unwrap().remove("witnesses").unwrap();
+    let read: ExpiryProof = serde_json::from_value(stored).unwrap();
+    assert_eq!(read, proof(151));
+    assert!(read.covers(&attempt()));
+    assert!(!ExpiryProof { witnesses: 0, ..read }.covers(&attempt()));
+}
