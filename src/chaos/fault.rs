@@ -41,6 +41,7 @@ pub enum Fault {
         answer: Which,
     },
     /// The node gets the call, the client gets HTTP 502.
+    #[serde(rename = "accept_then_502")]
     AcceptThen502,
     /// A send is answered with its signature, and the node never gets it.
     Swallow,
