@@ -69,7 +69,7 @@ impl Call {
         }
         let outcome = match self.instead(shared, &hits).await {
             Some(outcome) => outcome,
-            None => self.from_node(shared, &hits).await,
+            None => self.ask_node(shared, &hits).await,
         };
         if matches!(&outcome, Outcome::Reply(reply) if reply.status == 429) {
             shared.counts.limited(&self.method);
@@ -105,7 +105,7 @@ impl Call {
     }
 
     /// What the node answers, and what becomes of that.
-    async fn from_node(&self, shared: &Shared, hits: &[Hit]) -> Outcome {
+    async fn ask_node(&self, shared: &Shared, hits: &[Hit]) -> Outcome {
         let mut reply = shared.node.forward(self.raw.clone()).await;
         for hit in hits {
             match hit.fault() {
@@ -173,7 +173,10 @@ async fn stopped_at(shared: &Shared, hit: &Hit) -> Option<Tip> {
     if let Some(tip) = shared.plan.frozen(hit.id) {
         return Some(tip);
     }
-    let info = shared.node.ask("getEpochInfo", json!([{"commitment": "finalized"}])).await?;
-    let tip = Tip { slot: info["absoluteSlot"].as_u64()?, height: info["blockHeight"].as_u64()? };
+    // Not getEpochInfo: the embedded chain answers it for the newest block whatever the commitment. The height is read
+    // first, so that the slot is at or after its block.
+    let finalized = json!([{"commitment": "finalized"}]);
+    let height = shared.node.ask("getBlockHeight", finalized).await?.as_u64()?;
+    let tip = Tip { slot: shared.node.slot("finalized").await?, height };
     Some(shared.plan.freeze(hit.id, tip))
 }

@@ -127,13 +127,13 @@ impl<'a> Pair<'a> {
             let passed = tokio::select! {
                 biased;
                 _ = cuts.changed() => return,
-                Some(message) = self.late.next(), if !self.late.is_empty() => self.to_client(message).await,
+                Some(message) = self.late.next(), if !self.late.is_empty() => self.tell_client(message).await,
                 message = self.client.next() => match message {
-                    Some(Ok(message)) => self.from_client(message).await,
+                    Some(Ok(message)) => self.client_says(message).await,
                     _ => Err(Ended),
                 },
                 message = self.node.next() => match message {
-                    Some(Ok(message)) => self.from_node(message).await,
+                    Some(Ok(message)) => self.node_says(message).await,
                     _ => Err(Ended),
                 },
             };
@@ -145,7 +145,7 @@ impl<'a> Pair<'a> {
         let _ = timeout(SEND_TIMEOUT, self.node.close(None)).await;
     }
 
-    async fn from_client(&mut self, message: Message) -> Result<(), Ended> {
+    async fn client_says(&mut self, message: Message) -> Result<(), Ended> {
         let call = parsed(&message);
         if let Some(method) = call["method"].as_str() {
             for hit in self.hits(method) {
@@ -168,7 +168,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    async fn from_node(&mut self, message: Message) -> Result<(), Ended> {
+    async fn node_says(&mut self, message: Message) -> Result<(), Ended> {
         if matches!(message, Message::Ping(_) | Message::Pong(_)) {
             return Ok(());
         }
@@ -177,7 +177,7 @@ impl<'a> Pair<'a> {
             Some(method) => self.notification(method, content.clone(), message).await,
             None => {
                 let early = self.expected.remove(&content["id"].to_string());
-                self.to_client(message).await?;
+                self.tell_client(message).await?;
                 match (early, content["result"].as_u64()) {
                     (Some(error), Some(subscription)) => self.early(subscription, &error).await,
                     _ => Ok(()),
@@ -215,7 +215,7 @@ impl<'a> Pair<'a> {
                         message
                     }));
                 }
-                _ => self.to_client(message.clone()).await?,
+                _ => self.tell_client(message.clone()).await?,
             }
         }
         Ok(())
@@ -227,7 +227,7 @@ impl<'a> Pair<'a> {
         let result = json!({"context": {"slot": slot}, "value": {"err": error}});
         let params = json!({"result": result, "subscription": subscription});
         let content = json!({"jsonrpc": "2.0", "method": "signatureNotification", "params": params});
-        self.to_client(Message::text(content.to_string())).await
+        self.tell_client(Message::text(content.to_string())).await
     }
 
     fn hits(&self, method: &str) -> Vec<Hit> {
@@ -239,7 +239,7 @@ impl<'a> Pair<'a> {
         hits
     }
 
-    async fn to_client(&mut self, message: Message) -> Result<(), Ended> {
+    async fn tell_client(&mut self, message: Message) -> Result<(), Ended> {
         sent(timeout(SEND_TIMEOUT, self.client.send(message)).await)
     }
 }

@@ -46,7 +46,7 @@ async fn a_dropped_call_gets_no_answer_and_reaches_the_node_only_if_told_to() {
 async fn a_delayed_call_is_answered_as_if_nothing_had_happened() {
     let scene = Scene::start(SLOT).await;
     scene.fault(Fault::Delay { min: Duration::from_millis(1), max: Duration::from_millis(30) });
-    assert!(number(&scene.ask("getSlot", json!([])).await) > 0);
+    assert!(number(&scene.ask("getSlot", json!([{"commitment": "confirmed"}])).await) > 0);
     assert_eq!(scene.befallen("getSlot"), 1);
 }
 
@@ -185,7 +185,7 @@ async fn finality_stops_for_slots_heights_and_statuses_while_confirmed_goes_on()
     let tip = scene.ask("getEpochInfo", finalized.clone()).await;
     let signature = landed(&scene).await;
     eventually("the transfer to be finalized in truth", || async {
-        let slot = scene.world.rpc.finalized_tip().await.unwrap().slot.0;
+        let slot = scene.truly_finalized("getSlot").await;
         if slot > number(&tip["absoluteSlot"]) + 40 { Ok(()) } else { Err(()) }
     })
     .await;

@@ -95,8 +95,8 @@ impl Flight {
     /// Waits until the chain itself has finalized more blocks than the attempt can live.
     async fn is_dead(&self, scene: &Scene) {
         eventually("the blockhash to die", || async {
-            let tip = scene.world.rpc.finalized_tip().await.unwrap();
-            if tip.height > self.attempt.last_valid_block_height { Ok(()) } else { Err(()) }
+            let height = scene.truly_finalized("getBlockHeight").await;
+            if height > self.attempt.last_valid_block_height.0 { Ok(()) } else { Err(()) }
         })
         .await;
     }

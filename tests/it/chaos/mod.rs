@@ -68,6 +68,13 @@ impl Scene {
         self.post(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})).await
     }
 
+    /// The finalized height or slot as the chain itself has it. Its getEpochInfo knows no commitment.
+    async fn truly_finalized(&self, method: &str) -> u64 {
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": [{"commitment": "finalized"}]});
+        let response = self.http.post(self.world.chain.rpc_url()).json(&call).send().await.unwrap();
+        response.json::<Value>().await.unwrap()["result"].as_u64().unwrap()
+    }
+
     async fn post(&self, body: &Value) -> reqwest::Result<Said> {
         let response = self.http.post(self.chaos.rpc_url()).json(body).send().await?;
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
