@@ -116,7 +116,7 @@ async fn a_node_behind_the_heights_slot_proves_no_expiry() {
     let lag = scene.rule(Rule::new(Fault::Lag { slots: 1_000 }).on(&["getSignatureStatuses"]));
     let mut flight = Flight::start(&scene, SETTINGS).await;
     flight.is_dead(&scene).await;
-    calls(&scene, "getEpochInfo", 5).await;
+    calls(&scene, "getSlot", 5).await;
     calls(&scene, "getSignatureStatuses", 5).await;
     assert!(flight.is_silent(), "absent on a node that cannot know yet");
     scene.chaos.remove(lag);
@@ -168,7 +168,7 @@ async fn a_height_that_goes_back_between_reads_makes_no_false_proof() {
     scene.rule(Rule::new(Fault::HeightBack { by: 50 }).when(When::Every(2)));
     let mut flight = Flight::start(&scene, SETTINGS).await;
     flight.expires(&scene).await;
-    assert!(scene.befallen("getEpochInfo") > 0);
+    assert!(scene.befallen("getSlot") > 0);
 }
 
 /// E.14, 6.
@@ -261,7 +261,7 @@ async fn while_finality_stands_still_nothing_expires() {
     scene.rpc.finalized_tip().await.unwrap(); // it stands still from here on
     let mut flight = Flight::start(&scene, SETTINGS).await;
     flight.is_dead(&scene).await;
-    calls(&scene, "getEpochInfo", 5).await;
+    calls(&scene, "getSlot", 5).await;
     assert!(flight.is_silent());
     scene.chaos.remove(stopped);
     flight.expires(&scene).await;
@@ -277,7 +277,7 @@ async fn a_node_without_history_is_no_answer_and_proves_no_expiry() {
     let report = flight.report().await;
     assert!(matches!(report, Report::Unknown(_)), "{report:?}");
     flight.is_dead(&scene).await;
-    calls(&scene, "getEpochInfo", 5).await;
+    calls(&scene, "getSlot", 5).await;
     assert!(flight.is_silent(), "unknown is said once, and nothing else");
     scene.chaos.remove(without);
     flight.expires(&scene).await;
