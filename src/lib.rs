@@ -21,6 +21,7 @@
 //! engine                            what happens to an order
 //! api                               HTTP and WebSocket
 //! localnet                          the embedded chain; the rest sees only its URLs
+//! chaos                             a proxy with faults before a chain; the rest sees only its URLs
 //! app                               builds a role, owns its tasks
 //! cli                               the commands
 //! ```
@@ -33,6 +34,7 @@
 pub mod api;
 pub mod app;
 pub mod chain;
+pub mod chaos;
 pub mod cli;
 pub mod config;
 pub mod domain;

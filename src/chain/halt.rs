@@ -82,7 +82,7 @@ impl HaltTask {
     }
 
     async fn look(&mut self) {
-        let seen = self.rpc.finalized_tip().await.ok().map(|tip| tip.height);
+        let seen = self.rpc.finalized_height().await.ok();
         let limit = standstill(self.tip.block_time().await);
         let stopped = self.weigh(seen, Instant::now(), limit);
         if stopped != self.halt.stopped.swap(stopped, Ordering::Relaxed) {
@@ -131,7 +131,7 @@ mod tests {
         let next = Arc::new(Mutex::new(Some(0_u64)));
         let says = next.clone();
         let node = Node::start(move |_, _| match *says.lock().unwrap() {
-            Some(height) => Reply::Result(json!({"absoluteSlot": height, "blockHeight": height})),
+            Some(height) => Reply::Result(json!(height)),
             None => Reply::Error(-32005),
         })
         .await;

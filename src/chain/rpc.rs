@@ -193,19 +193,30 @@ impl Rpc {
         self.call(RpcRequest::GetBlockHeight, json!([{"commitment": "confirmed"}])).await.map(BlockHeight)
     }
 
-    /// Height and slot of the newest finalized block.
+    /// The finalized height. Without the slot it is no evidence: nobody knows who may be asked for absence.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn finalized_height(&self) -> Result<BlockHeight, ChainError> {
+        self.call(RpcRequest::GetBlockHeight, json!([{"commitment": "finalized"}])).await.map(BlockHeight)
+    }
+
+    /// The finalized height, and a finalized slot that is at or past it: the slot is read after the height, from the
+    /// same node, since another one may be behind. (One call could tell both, `getEpochInfo`, but the embedded chain
+    /// answers that for its newest block at every commitment.)
     ///
     /// # Errors
     /// When there is no answer.
     pub async fn finalized_tip(&self) -> Result<FinalizedTip, ChainError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct EpochInfo {
-            absolute_slot: u64,
-            block_height: u64,
-        }
-        let info: EpochInfo = self.call(RpcRequest::GetEpochInfo, json!([{"commitment": "finalized"}])).await?;
-        Ok(FinalizedTip { height: BlockHeight(info.block_height), slot: Slot(info.absolute_slot) })
+        let finalized = json!([{"commitment": "finalized"}]);
+        let height = Call::new(RpcRequest::GetBlockHeight, finalized.clone());
+        let slot = Call::new(RpcRequest::GetSlot, finalized);
+        let (height, slot) = self.pool.read_both(&height, &slot).await?;
+        let number = |value: Value, what| value.as_u64().ok_or_else(|| unreadable(what, "not a number"));
+        Ok(FinalizedTip {
+            height: BlockHeight(number(height, "getBlockHeight")?),
+            slot: Slot(number(slot, "getSlot")?),
+        })
     }
 
     /// What the node knows of at most 256 signatures, searched with history, and the slot it answered at.

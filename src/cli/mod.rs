@@ -11,6 +11,7 @@ use crate::{
     config::Config,
 };
 
+mod chaos;
 mod check;
 mod client;
 #[cfg(feature = "localnet")]
@@ -62,6 +63,8 @@ enum Command {
     Swap(swap::Arguments),
     /// Try everything the daemon needs and say what would happen.
     Check(check::Arguments),
+    /// Put a proxy with faults in front of a Solana endpoint, to see how its clients bear them.
+    ChaosRpc(chaos::Arguments),
 }
 
 /// How much to swap, for the commands that take it.
@@ -100,6 +103,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Quote(arguments) => quote::run(arguments, config()?).await,
         Command::Swap(arguments) => swap::run(arguments).await,
         Command::Check(arguments) => check::run(arguments, config()?).await,
+        Command::ChaosRpc(arguments) => chaos::run(arguments, interrupted()).await,
     }
 }
 

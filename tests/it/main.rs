@@ -3,6 +3,8 @@
 mod api;
 mod bus_contract;
 #[cfg(feature = "localnet")]
+mod chaos;
+#[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
 mod outages;

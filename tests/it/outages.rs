@@ -135,12 +135,12 @@ async fn orders_wait_for_a_lost_rpc_and_go_on() {
     let world = World::start(SLOT, 1).await;
     let cut = Cut::before(world.chain.rpc_url().trim_start_matches("http://").parse().unwrap()).await;
     // One signer only: orders that come back from a rest must get it although no new job comes.
-    let setup = Setup { more: "[engine]\nsigners = 1\n".into(), ..world.embedded() };
-    let path = world.config(&setup);
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace(world.chain.rpc_url(), &format!("http://{}", cut.address))).unwrap();
-    let mut daemon = Daemon::spawn(&path, "all");
-    daemon.is_ready().await;
+    let setup = Setup {
+        more: "[engine]\nsigners = 1\n".into(),
+        endpoint: Some((format!("http://{}", cut.address), world.chain.ws_url().to_owned())),
+        ..world.embedded()
+    };
+    let daemon = Daemon::start(&world, &setup, "all").await;
     let body = json!({"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1"});
 
     cut.cut();

@@ -31,12 +31,12 @@ pub struct Blockhash {
     pub context_slot: Slot,
 }
 
-/// Height and slot of the newest finalized block, of one reply.
+/// A finalized height, and a slot at or past its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FinalizedTip {
-    /// Blocks so far.
+    /// Blocks that are final.
     pub height: BlockHeight,
-    /// The slot of that block.
+    /// A finalized slot, read after the height.
     pub slot: Slot,
 }
 

@@ -30,7 +30,7 @@ impl Call {
         let (urgency, repeats) = match request {
             RpcRequest::SendTransaction
             | RpcRequest::GetSignatureStatuses
-            | RpcRequest::GetEpochInfo
+            | RpcRequest::GetSlot
             | RpcRequest::GetBlockHeight
             | RpcRequest::GetLatestBlockhash
             | RpcRequest::GetGenesisHash => (Urgency::Urgent, Repeats::Hedged),
@@ -47,7 +47,6 @@ impl Call {
 const fn method_name(request: RpcRequest) -> &'static str {
     match request {
         RpcRequest::GetBlockHeight => "getBlockHeight",
-        RpcRequest::GetEpochInfo => "getEpochInfo",
         RpcRequest::GetGenesisHash => "getGenesisHash",
         RpcRequest::GetLatestBlockhash => "getLatestBlockhash",
         RpcRequest::GetMinimumBalanceForRentExemption => "getMinimumBalanceForRentExemption",

@@ -111,6 +111,28 @@ impl Pool {
         }
     }
 
+    /// Two answers of one endpoint, the second question asked after the first answer: of another one when that fails.
+    pub(super) async fn read_both(&self, first: &Call, second: &Call) -> Result<(Value, Value), ChainError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut next: VecDeque<&Endpoint> = self.in_order(first).into();
+        let mut first_error = None;
+        while let Some(endpoint) = next.pop_front() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let until = if next.is_empty() { deadline } else { Instant::now() + left / 2 };
+            let both = async {
+                let answer = endpoint.read(first, until, &self.genesis).await?;
+                Ok::<_, ChainError>((answer, endpoint.read(second, until, &self.genesis).await?))
+            };
+            match both.await {
+                Err(error) if error.may_be_better_elsewhere() => {
+                    first_error.get_or_insert(error);
+                }
+                decided => return decided,
+            }
+        }
+        Err(first_error.unwrap_or(ChainError::WrongCluster))
+    }
+
     /// Hands bytes to every endpoint that does not rest, or to all when all rest.
     pub(super) async fn send(&self, call: &Call) -> Result<SendAnswer, ChainError> {
         let mut until = Instant::now() + self.timeout;

@@ -80,6 +80,20 @@ async fn a_search_that_times_out_leaves_time_for_another_node() {
 }
 
 #[tokio::test]
+async fn height_and_slot_come_from_one_node() {
+    // The first fails between the two questions; the second is behind, and must not lend its slot to that height.
+    let first = Node::start(|method, _| match method {
+        "getBlockHeight" => slot(900),
+        _ => Reply::Http(StatusCode::BAD_GATEWAY, None),
+    })
+    .await;
+    let second = Node::start(|method, _| if method == "getBlockHeight" { slot(300) } else { slot(400) }).await;
+    let tip = over(&[&first, &second], LONG).finalized_tip().await.unwrap();
+    assert_eq!((tip.height.0, tip.slot.0), (300, 400));
+    assert_eq!(second.asked(), ["getBlockHeight", "getSlot"]);
+}
+
+#[tokio::test]
 async fn an_airdrop_is_asked_for_once() {
     let (first, second) = (Node::always(Reply::Http(StatusCode::BAD_GATEWAY, None)).await, Node::always(slot(7)).await);
     let rpc = over(&[&first, &second], LONG);

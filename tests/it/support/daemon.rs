@@ -39,6 +39,8 @@ pub struct Setup {
     pub events: String,
     /// More TOML, in sections that the rest does not use.
     pub more: String,
+    /// JSON-RPC and WebSocket in place of the chain's own: something that stands in front of it.
+    pub endpoint: Option<(String, String)>,
 }
 
 impl World {
@@ -85,12 +87,19 @@ impl World {
             queue: "memory:".into(),
             events: "local:".into(),
             more: String::new(),
+            endpoint: None,
         }
     }
 
     /// PostgreSQL and Redis at these URLs, under a prefix of its own.
     pub fn shared(&self, postgres: &str, redis: &str) -> Setup {
-        Setup { store: postgres.to_owned(), queue: redis.to_owned(), events: redis.to_owned(), more: String::new() }
+        Setup {
+            store: postgres.to_owned(),
+            queue: redis.to_owned(),
+            events: redis.to_owned(),
+            more: String::new(),
+            endpoint: None,
+        }
     }
 
     /// Lamports of a wallet.
@@ -127,8 +136,8 @@ impl World {
              [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\n[wallets]\ndir = \"{keys}\"\n\
              [raydium_cpmm]\nprogram = \"{program}\"\npools = [{pools}]\n{tokens}",
             more = setup.more,
-            rpc = self.chain.rpc_url(),
-            ws = self.chain.ws_url(),
+            rpc = setup.endpoint.as_ref().map_or(self.chain.rpc_url(), |(rpc, _)| rpc),
+            ws = setup.endpoint.as_ref().map_or(self.chain.ws_url(), |(_, ws)| ws),
             store = setup.store,
             queue = setup.queue,
             events = setup.events,
