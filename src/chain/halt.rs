@@ -82,7 +82,8 @@ impl HaltTask {
     }
 
     async fn look(&mut self) {
-        let seen = self.rpc.finalized_height().await.ok();
+        // A chain that has just begun has nothing final yet: that is no standstill.
+        let seen = self.rpc.finalized_height().await.ok().filter(|height| height.0 > 0);
         let limit = standstill(self.tip.block_time().await);
         let stopped = self.weigh(seen, Instant::now(), limit);
         if stopped != self.halt.stopped.swap(stopped, Ordering::Relaxed) {

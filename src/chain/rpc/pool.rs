@@ -25,6 +25,8 @@ use super::{
 
 /// Once a node has a transaction, the others get this long to take it too.
 const SEND_GRACE: Duration = Duration::from_millis(100);
+/// How long we leave endpoints alone that all limit us and do not say for how long.
+const LIMITED_REST: Duration = Duration::from_millis(500);
 /// Endpoints whose answers are expected within the same doubling of time count as equally quick, from this on: quotes
 /// and blockhashes should come from one node as long as it is good.
 const QUICK: Duration = Duration::from_millis(64);
@@ -63,9 +65,26 @@ impl Pool {
         }
     }
 
-    /// The answer of whoever answers first.
+    /// The answer of whoever answers first. When every endpoint limits us, they are asked again as long as there is time:
+    /// a limit is a wish to wait, not an answer. Not with calls that are a burden in themselves.
     pub(super) async fn read(&self, call: &Call) -> Result<Value, ChainError> {
         let deadline = Instant::now() + self.timeout;
+        loop {
+            match self.round(call, deadline).await {
+                Err(ChainError::RateLimited { retry_after }) if call.repeats == Repeats::Hedged => {
+                    let again = Instant::now() + retry_after.unwrap_or(LIMITED_REST);
+                    if again >= deadline {
+                        return Err(ChainError::RateLimited { retry_after });
+                    }
+                    tokio::time::sleep_until(again).await;
+                }
+                decided => return decided,
+            }
+        }
+    }
+
+    /// Each endpoint at most once.
+    async fn round(&self, call: &Call, deadline: Instant) -> Result<Value, ChainError> {
         let mut next: VecDeque<&Endpoint> = self.in_order(call).into();
         let Some(first) = next.pop_front() else { return Err(ChainError::WrongCluster) };
         if call.repeats == Repeats::Never {

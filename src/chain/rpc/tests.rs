@@ -115,7 +115,7 @@ async fn a_single_endpoint_is_asked_although_it_rests() {
 }
 
 #[tokio::test]
-async fn a_single_endpoint_that_limits_says_so_at_once_and_is_left_alone_as_it_asks() {
+async fn a_single_endpoint_that_limits_is_left_alone_as_it_asks_and_then_asked_again() {
     // It goes on limiting whoever comes before the second is over.
     let mut first: Option<Instant> = None;
     let node = Node::start(move |_, _| match *first.get_or_insert_with(Instant::now) {
@@ -124,12 +124,8 @@ async fn a_single_endpoint_that_limits_says_so_at_once_and_is_left_alone_as_it_a
     })
     .await;
     let rpc = over(&[&node], LONG);
-    let answer = rpc.slot().await;
-    let Err(ChainError::RateLimited { retry_after }) = answer else { panic!("{answer:?}") };
-    assert_eq!(retry_after, Some(Duration::from_secs(1)));
-    assert_eq!(node.asked().len(), 1, "nothing was asked again behind our back");
     assert_eq!(rpc.slot().await.unwrap(), Slot(7));
-    assert_eq!(node.asked().len(), 2);
+    assert_eq!(node.asked().len(), 2, "it was not asked before the second was over");
 }
 
 #[tokio::test]
