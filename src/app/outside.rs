@@ -134,7 +134,7 @@ pub(super) fn lock_store(config: &Config) -> anyhow::Result<Option<fs::File>> {
 pub fn load_wallets(config: &Config) -> anyhow::Result<Vec<Arc<Wallet>>> {
     let dir = &config.wallets.dir;
     let mut wallets = if dir.is_dir() { Wallet::load_dir(dir)? } else { Vec::new() };
-    if let Some(key) = &config.wallets.key {
+    if let Some(key) = config.wallets.key.as_ref().filter(|key| !key.expose().is_empty()) {
         wallets.push(Wallet::parse("configured".into(), key.expose(), "`wallets.key`")?);
     }
     if wallets.is_empty() {
