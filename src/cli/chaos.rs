@@ -63,10 +63,10 @@ pub(super) async fn run(arguments: Arguments, shutdown: CancellationToken) -> an
     .await?;
     let (rpc_url, ws_url) = (chaos.rpc_url(), chaos.ws_url());
     if arguments.json {
-        println!("{}", json!({"rpcUrl": rpc_url, "wsUrl": ws_url, "seed": arguments.seed, "rules": count}));
+        say!("{}", json!({"rpcUrl": rpc_url, "wsUrl": ws_url, "seed": arguments.seed, "rules": count}));
     } else {
         let limits = if arguments.devnet_limits { ", devnet's limits" } else { "" };
-        println!("RPC {rpc_url}   WebSocket {ws_url}   seed {}, {count} rules{limits}; Ctrl-C ends it", arguments.seed);
+        say!("RPC {rpc_url}   WebSocket {ws_url}   seed {}, {count} rules{limits}; Ctrl-C ends it", arguments.seed);
     }
     let mut ticks = interval_at(Instant::now() + PERIOD, PERIOD);
     let mut printed = Counts::default();
@@ -90,15 +90,15 @@ pub(super) async fn run(arguments: Arguments, shutdown: CancellationToken) -> an
 
 fn print(counts: &Counts, json: bool) {
     if json {
-        println!("{}", json!(counts));
+        say!("{}", json!(counts));
         return;
     }
-    println!("{:<36} {:>8} {:>8} {:>8}", "method", "calls", "429", "faults");
+    say!("{:<36} {:>8} {:>8} {:>8}", "method", "calls", "429", "faults");
     let all = counts.total();
     for (method, it) in counts.methods.iter().map(|(method, it)| (method.as_str(), it)).chain([("all", &all)]) {
-        println!("{method:<36} {:>8} {:>8} {:>8}", it.calls, it.limited, it.faults);
+        say!("{method:<36} {:>8} {:>8} {:>8}", it.calls, it.limited, it.faults);
     }
-    println!("{} connections refused, sockets cut {} times", counts.refused_connections, counts.cuts);
+    say!("{} connections refused, sockets cut {} times", counts.refused_connections, counts.cuts);
 }
 
 /// The WebSocket that belongs to an RPC URL by convention.

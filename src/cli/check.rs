@@ -43,9 +43,9 @@ impl Report {
         };
         self.failed |= !ok;
         if self.json {
-            println!("{}", json!({"part": part, "ok": ok, "detail": text}));
+            say!("{}", json!({"part": part, "ok": ok, "detail": text}));
         } else {
-            println!("{} {part:<10} {text}", if ok { "ok  " } else { "FAIL" });
+            say!("{} {part:<10} {text}", if ok { "ok  " } else { "FAIL" });
         }
     }
 }

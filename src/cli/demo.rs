@@ -47,7 +47,7 @@ pub(super) async fn run(arguments: Arguments, shutdown: CancellationToken) -> an
         use_program(&mut config, program)?;
     }
     if !arguments.json {
-        println!("booting an embedded Solana chain, pools, wallets and the daemon ...");
+        say!("booting an embedded Solana chain, pools, wallets and the daemon ...");
     }
     let app = App::start(config, Role::All).await?;
     let address = *app.addresses().first().context("the API listens nowhere")?;
@@ -80,7 +80,7 @@ fn use_program(config: &mut Config, program: &str) -> anyhow::Result<()> {
 async fn trade(arguments: &Arguments, url: &str, rpc: &crate::chain::Rpc) -> anyhow::Result<ExitCode> {
     let client = Client::new(url, None)?;
     if !arguments.json {
-        println!("API   {url}");
+        say!("API   {url}");
     }
     let body = json!({"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": arguments.amount});
     let order = follow(&client, &body, arguments.json).await?;
@@ -97,11 +97,11 @@ async fn trade(arguments: &Arguments, url: &str, rpc: &crate::chain::Rpc) -> any
     }
     let received = received(&order, &on_chain).context("the chain shows no amount for the wallet")?;
     if !arguments.json {
-        println!("signature {signature}");
-        println!("slot      {}   fee {} lamports", on_chain.slot, on_chain.fee);
-        println!("quoted    {} USDC", order["quoted"]["amountOut"]["ui"].as_str().unwrap_or("?"));
-        println!("received  {} USDC, read back from the chain", BaseUnits::new(received).to_ui(USDC_DECIMALS));
-        println!("price     {} USDC per SOL", order["executionPrice"].as_str().unwrap_or("?"));
+        say!("signature {signature}");
+        say!("slot      {}   fee {} lamports", on_chain.slot, on_chain.fee);
+        say!("quoted    {} USDC", order["quoted"]["amountOut"]["ui"].as_str().unwrap_or("?"));
+        say!("received  {} USDC, read back from the chain", BaseUnits::new(received).to_ui(USDC_DECIMALS));
+        say!("price     {} USDC per SOL", order["executionPrice"].as_str().unwrap_or("?"));
     }
     if order["filled"]["amountOut"]["base"].as_str() != Some(received.to_string().as_str()) {
         bail!("the order says it received {}, the chain says {received}", order["filled"]["amountOut"]["base"]);

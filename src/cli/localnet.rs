@@ -64,16 +64,16 @@ pub(super) async fn run(
             scenario.tokens.iter().map(|it| json!({"symbol": it.symbol, "mint": it.mint.to_string()})).collect();
         let pools: Vec<_> =
             scenario.pools.iter().map(|it| json!({"name": it.name, "pool": it.address.to_string()})).collect();
-        println!("{}", json!({"rpcUrl": chain.rpc_url(), "wsUrl": chain.ws_url(), "tokens": tokens, "pools": pools}));
+        say!("{}", json!({"rpcUrl": chain.rpc_url(), "wsUrl": chain.ws_url(), "tokens": tokens, "pools": pools}));
     } else {
-        println!("RPC {}   WebSocket {}", chain.rpc_url(), chain.ws_url());
+        say!("RPC {}   WebSocket {}", chain.rpc_url(), chain.ws_url());
         for token in &scenario.tokens {
-            println!("token {:<6} {}", token.symbol, token.mint);
+            say!("token {:<6} {}", token.symbol, token.mint);
         }
         for pool in &scenario.pools {
-            println!("pool  {:<12} {}", pool.name, pool.address);
+            say!("pool  {:<12} {}", pool.name, pool.address);
         }
-        println!("{} wallets funded; Ctrl-C ends the chain and forgets it", wallets.len());
+        say!("{} wallets funded; Ctrl-C ends the chain and forgets it", wallets.len());
     }
     shutdown.cancelled().await;
     tokio::task::spawn_blocking(move || chain.stop()).await.context("the stop panicked")?;

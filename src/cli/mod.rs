@@ -11,6 +11,13 @@ use crate::{
     config::Config,
 };
 
+/// `println!` for a command's output: when whoever reads it has heard enough (`| head`), the command ends quietly.
+macro_rules! say {
+    ($($words:tt)*) => {
+        $crate::cli::print_line(format_args!($($words)*))
+    };
+}
+
 mod chaos;
 mod check;
 mod client;
@@ -173,4 +180,14 @@ async fn reachable(config: Config) -> anyhow::Result<(Config, Option<crate::loca
 #[cfg(not(feature = "localnet"))]
 async fn reachable(config: Config) -> anyhow::Result<(Config, Option<()>)> {
     Ok((config, None))
+}
+
+/// One line on the standard output, or the end of the process when nobody reads it any more.
+fn print_line(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
 }

@@ -43,10 +43,10 @@ pub(super) async fn run(arguments: Arguments, config: Config) -> anyhow::Result<
         Swap::ExactOut(_) => ("maxIn", chosen.amount_in.max_in(order.slippage), &order.token_in),
     };
     if arguments.json {
-        println!("{}", json!({ "route": route, bound.0: bound.1 }));
+        say!("{}", json!({ "route": route, bound.0: bound.1 }));
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{}", route.reason);
+    say!("{}", route.reason);
     for outcome in &route.quotes {
         let answer = match (&outcome.quote, &outcome.refusal) {
             (Some(quote), _) => format!(
@@ -61,8 +61,8 @@ pub(super) async fn run(arguments: Arguments, config: Config) -> anyhow::Result<
             (None, Some(refusal)) => refusal.reason.clone(),
             (None, None) => String::new(),
         };
-        println!("{:>14}  {:>4} ms  {answer}", outcome.venue, outcome.latency_ms);
+        say!("{:>14}  {:>4} ms  {answer}", outcome.venue, outcome.latency_ms);
     }
-    println!("{} {} {}", bound.0, bound.1.to_ui(bound.2.decimals), bound.2.symbol);
+    say!("{} {} {}", bound.0, bound.1.to_ui(bound.2.decimals), bound.2.symbol);
     Ok(ExitCode::SUCCESS)
 }

@@ -61,13 +61,13 @@ pub(super) async fn follow(client: &Client, body: &Value, json: bool) -> anyhow:
     let mut stream = client.stream(&format!("/v1/stream?orderId={id}")).await?;
     let tokens = Tokens(client.get("/v1/tokens").await?);
     if !json {
-        println!("order {id} accepted");
+        say!("order {id} accepted");
     }
     while let Some(event) = stream.next().await? {
         if json {
-            println!("{event}");
+            say!("{event}");
         } else {
-            println!("{}", line(&event, &tokens));
+            say!("{}", line(&event, &tokens));
         }
         if is_last(&event) {
             break;
@@ -75,7 +75,7 @@ pub(super) async fn follow(client: &Client, body: &Value, json: bool) -> anyhow:
     }
     let order = client.get(&format!("/v1/orders/{id}")).await?;
     if json {
-        println!("{order}");
+        say!("{order}");
     }
     Ok(order)
 }

@@ -56,7 +56,7 @@ pub(super) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::New { name, dir } => {
             let dir = keys_dir(&config, dir);
             let wallet = Wallet::create(&dir, &name)?;
-            println!("{}  {}", wallet.address(), dir.join(format!("{name}.json")).display());
+            say!("{}  {}", wallet.address(), dir.join(format!("{name}.json")).display());
         }
         Command::List { dir, json } => list(&config, dir, json).await?,
         Command::Fund { name, sol, dir } => {
@@ -92,9 +92,9 @@ async fn list(config: &Config, dir: Option<PathBuf>, json: bool) -> anyhow::Resu
     for (at, wallet) in wallets.iter().enumerate() {
         let sol = balances.as_ref().map(|all| BaseUnits::new(all[at]).to_ui(SOL_DECIMALS));
         if json {
-            println!("{}", json!({"name": wallet.name(), "address": wallet.address().to_string(), "sol": sol}));
+            say!("{}", json!({"name": wallet.name(), "address": wallet.address().to_string(), "sol": sol}));
         } else {
-            println!("{}  {:<20} {} SOL", wallet.address(), wallet.name(), sol.as_deref().unwrap_or("?"));
+            say!("{}  {:<20} {} SOL", wallet.address(), wallet.name(), sol.as_deref().unwrap_or("?"));
         }
     }
     Ok(())
@@ -123,6 +123,6 @@ async fn fund(config: &Config, wallet: &Wallet, sol: &str) -> anyhow::Result<()>
         Ok(arrived) => arrived?,
         Err(_) => bail!("the faucet took the request, but no SOL came within {FUNDED_WITHIN:?}"),
     }
-    println!("{address}  {} SOL", BaseUnits::new(balance().await?).to_ui(SOL_DECIMALS));
+    say!("{address}  {} SOL", BaseUnits::new(balance().await?).to_ui(SOL_DECIMALS));
     Ok(())
 }
