@@ -76,7 +76,13 @@ impl Rpc {
     /// Each endpoint's name and the cluster it says it is on.
     pub async fn genesis_hashes(&self) -> Vec<(String, Result<Hash, ChainError>)> {
         let call = Call::new(RpcRequest::GetGenesisHash, Value::Null);
-        let said = self.pool.testimony(&call, 0).await;
+        let mut said = self.pool.testimony(&call, 0).await;
+        if said.iter().all(|(_, answer)| matches!(answer, Err(ChainError::RateLimited { .. })))
+            && let Some((_, first)) = said.first_mut()
+        {
+            // Every one wants to be left alone for a moment, which is no reason not to start.
+            *first = self.pool.read(&call).await;
+        }
         said.into_iter().map(|(name, answer)| (name.to_owned(), answer.and_then(genesis))).collect()
     }
 
