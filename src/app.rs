@@ -198,7 +198,9 @@ impl App {
             tracing::warn!("tasks did not end in time and are cut off");
             self.tasks.abort_all();
         }
-        self.store.close().await;
+        if tokio::time::timeout(LAST_STEP, self.store.close()).await.is_err() {
+            tracing::warn!("the store did not close in time; what was answered is stored");
+        }
         #[cfg(feature = "localnet")]
         if let Some(chain) = self.chain.take() {
             let _ = tokio::task::spawn_blocking(move || chain.stop()).await;

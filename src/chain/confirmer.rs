@@ -152,7 +152,11 @@ impl ConfirmerTask {
                 }
                 () = tokio::time::sleep_until(next_poll), if busy => {}
             }
-            self.round().await;
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = self.round() => {}
+            }
             last_poll = Instant::now();
             next_poll = last_poll + self.settings.poll;
         }
