@@ -43,6 +43,7 @@ use crate::{
         sweeper::{self, Sweeper},
         worker::{Active, Worker},
     },
+    metrics,
     store::SharedStore,
 };
 
@@ -133,6 +134,7 @@ impl App {
             chain,
         };
         app.spawn_bus(&outside);
+        let page = app.spawn_metrics(&config, &outside).await?;
         let hard = app.stop.hard.clone();
         app.tasks.spawn(async move {
             halting.run(hard).await;
@@ -140,7 +142,7 @@ impl App {
         });
         if role.serves() {
             let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
-            app.spawn_api(&config, &outside, &market, journal.clone(), known).await?;
+            app.spawn_api(&config, &outside, &market, journal.clone(), (known, page)).await?;
         }
         if role.works() {
             app.spawn_worker(&config, &outside, &market, journal, wallets, (tip, halt)).await?;
@@ -216,13 +218,36 @@ impl App {
         });
     }
 
+    /// The page that Prometheus reads, and its own listener where one is configured.
+    async fn spawn_metrics(&mut self, config: &Config, outside: &Outside) -> anyhow::Result<Arc<api::MetricsPage>> {
+        let page = Arc::new(api::MetricsPage::new(
+            metrics::recorder().context("metrics cannot be recorded")?,
+            outside.store.clone(),
+            outside.queue.clone(),
+            self.switches.clone(),
+        ));
+        if let Some(listen) = config.metrics.listen {
+            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+            let address = listener.local_addr().context("a bound socket has no address")?;
+            tracing::info!(%address, "metrics are served");
+            let (page, shutdown) = (page.clone(), self.stop.hard.clone());
+            self.tasks.spawn(async move {
+                if let Err(error) = api::metrics::serve(listener, page, shutdown).await {
+                    tracing::error!(%error, "the metrics' server ended");
+                }
+                "metrics"
+            });
+        }
+        Ok(page)
+    }
+
     async fn spawn_api(
         &mut self,
         config: &Config,
         outside: &Outside,
         market: &Market,
         journal: Journal,
-        wallets: Option<Vec<Pubkey>>,
+        (wallets, metrics): (Option<Vec<Pubkey>>, Arc<api::MetricsPage>),
     ) -> anyhow::Result<()> {
         let intake = Intake::new(
             journal,
@@ -249,6 +274,7 @@ impl App {
                 router: market.router.clone(),
                 feed: feed.clone(),
                 probes: Arc::new(probes),
+                metrics,
             },
             api::Options {
                 api_key: key.map(api::ApiKey::new),

@@ -15,8 +15,8 @@ mod legacy;
 mod sections;
 
 pub use sections::{
-    Api, Chain, Cluster, Engine, Events, Limits, Localnet, MeteoraMock, Mode, Orders, Queue, RaydiumCpmm, Router,
-    Store, Token, Wallets,
+    Api, Chain, Cluster, Engine, Events, Limits, Localnet, MeteoraMock, Metrics, Mode, Orders, Queue, RaydiumCpmm,
+    Router, Store, Token, Wallets,
 };
 
 /// The profiles that need no file.
@@ -84,6 +84,9 @@ pub struct Config {
     /// The HTTP server.
     #[serde(default)]
     pub api: Api,
+    /// What Prometheus reads.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// What orders may say.
     #[serde(default)]
     pub orders: Orders,

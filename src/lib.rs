@@ -15,6 +15,7 @@
 //!
 //! ```text
 //! domain                            amounts, orders, quotes, the life of an order; pure
+//! metrics                           the names of what is counted
 //! config store queue events chain   siblings that do not know each other (`redis_link` serves queue and events)
 //! venue                             Raydium CPMM, mock Meteora
 //! router                            asks all venues at once
@@ -42,6 +43,7 @@ pub mod engine;
 pub mod events;
 #[cfg(feature = "localnet")]
 pub mod localnet;
+pub mod metrics;
 pub mod queue;
 pub mod redis_link;
 pub mod router;

@@ -9,6 +9,7 @@
 //! orders, quotes, tokens         /v1 over REST              views     our own JSON
 //! receipt                        how an order ended, in full
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
+//! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
 //! compat    the older engines' clients, by dialect          health    /health, /ready
 //! ```
@@ -20,6 +21,7 @@ pub mod error;
 pub mod feed;
 pub mod follow;
 pub mod health;
+pub mod metrics;
 pub mod orders;
 pub mod origin;
 pub mod quotes;
@@ -42,6 +44,7 @@ pub use self::{
     error::ApiError,
     feed::{Feed, Frame},
     health::{Probes, Switches},
+    metrics::MetricsPage,
     origin::Origins,
     server::serve,
     views::Views,
@@ -108,6 +111,8 @@ pub struct Parts {
     pub feed: Arc<Feed>,
     /// Health.
     pub probes: Arc<Probes>,
+    /// What Prometheus reads.
+    pub metrics: Arc<MetricsPage>,
 }
 
 /// What every handler shares.
@@ -151,6 +156,10 @@ impl ApiState {
 
     pub(crate) fn views(&self) -> &Views {
         self.0.parts.feed.views()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<MetricsPage> {
+        &self.0.parts.metrics
     }
 
     pub(crate) fn probes(&self) -> &Probes {

@@ -3,12 +3,15 @@
 //! Owns request ids, the tracing span, the time-out, the origin rule and the writing of error bodies. Never knows
 //! what a request is about.
 
+use std::time::Duration;
+
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -17,6 +20,7 @@ use super::{
     error::Shape,
     origin::{self, Origin},
 };
+use crate::metrics as names;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer id from a client is not taken over: it would fill our logs.
@@ -28,8 +32,11 @@ pub async fn envelope(State(state): State<ApiState>, request: Request, next: Nex
     let shape = Shape::of(request.uri().path());
     let origin = Origin::of(request.headers(), &state.options().origins);
     let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
+    let counted = route.clone();
+    let method = request.method().clone();
+    let started = Instant::now();
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
-    async {
+    let response = async {
         let mut response = match origin::refuse(&request, &origin) {
             Some(refusal) => refusal.into_response(),
             None => match origin::preflight(&request, &origin, state.options().cors) {
@@ -58,7 +65,24 @@ pub async fn envelope(State(state): State<ApiState>, request: Request, next: Nex
         response
     }
     .instrument(span)
-    .await
+    .await;
+    count(&counted, &method, response.status(), started.elapsed());
+    response
+}
+
+fn count(route: &str, method: &Method, status: StatusCode, took: Duration) {
+    // A client may call its method what it likes; a metric has room for those that exist.
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    };
+    let (route, status) = (route.to_owned(), status.as_u16().to_string());
+    names::seconds(names::HTTP_TIME, "route", route.clone(), took);
+    metrics::counter!(names::HTTP_REQUESTS, "route" => route, "method" => method, "status" => status).increment(1);
 }
 
 /// The client's own id if it is a sane one, else a fresh one.

@@ -24,6 +24,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/tokens", get(tokens::tokens))
         .route("/v1/stream", get(stream::stream))
         .merge(compat::routes())
+        .merge(state.metrics().clone().router())
         .route_layer(from_fn_with_state(state.clone(), auth::guard));
     Router::new()
         .route("/health", get(health::health))

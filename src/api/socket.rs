@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiError, ApiState};
-use crate::domain::ErrorCode;
+use crate::{domain::ErrorCode, metrics as names};
 
 /// Close code: the end everybody expected.
 pub const NORMAL: u16 = 1000;
@@ -84,6 +84,7 @@ where
     let room = state.socket_room()?;
     let state = state.clone();
     Ok(upgrade.max_message_size(LARGEST_MESSAGE).on_upgrade(async move |socket| {
+        let _counted = Counted::new();
         let mut socket = Socket { socket, send_timeout: state.options().send_timeout };
         let closing = state.closing().clone();
         let source = tokio::select! {
@@ -97,6 +98,23 @@ where
         }
         drop(room);
     }))
+}
+
+/// A socket that is open, as long as this lives.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn new() -> Self {
+        let gauge = metrics::gauge!(names::SOCKETS);
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 struct Socket {

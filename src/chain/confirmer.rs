@@ -20,7 +20,10 @@ use super::{
     ChainError, Rpc, SendAnswer, SignatureState,
     rpc::{FinalizedTip, SIGNATURES_PER_CALL, Testimony},
 };
-use crate::domain::{Attempt, BlockHeight, ExpiryProof, Slot};
+use crate::{
+    domain::{Attempt, BlockHeight, ExpiryProof, Slot},
+    metrics as names,
+};
 
 /// Sends going on at the same time in one round of rebroadcasts.
 const PARALLEL_SENDS: usize = 16;
@@ -165,6 +168,7 @@ impl ConfirmerTask {
     /// One look at everything in flight.
     async fn round(&mut self) {
         self.in_flight.retain(|_, flight| !flight.reports.is_closed());
+        self.count();
         let signatures: Vec<Signature> = self.in_flight.keys().copied().collect();
         for chunk in signatures.chunks(SIGNATURES_PER_CALL) {
             match self.rpc.signature_states(chunk).await {
@@ -181,6 +185,13 @@ impl ConfirmerTask {
             self.expire().await;
             self.rebroadcast().await;
         }
+        self.count();
+    }
+
+    fn count(&self) {
+        let unknown = self.in_flight.values().filter(|flight| flight.told_unknown).count();
+        metrics::gauge!(names::IN_FLIGHT).set(names::as_gauge(self.in_flight.len() as u64));
+        metrics::gauge!(names::UNKNOWN).set(names::as_gauge(unknown as u64));
     }
 
     fn landed(&mut self, signature: &Signature, state: SignatureState) {

@@ -165,6 +165,15 @@ pub struct Api {
     pub cors: bool,
 }
 
+/// The page that Prometheus reads, beside `/metrics` of the API.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Where it is served without a key, also by a process without an API; nowhere when left out. Any address is
+    /// taken: it shows counts and wallets' addresses, and takes no orders.
+    pub listen: Option<SocketAddr>,
+}
+
 /// What orders may say.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]

@@ -3,13 +3,14 @@
 //! Owns the order of things: apply the event, compare-and-swap the row, then tell the others. Never decides which
 //! event it is, and never retries: a lost compare-and-swap means that someone else moved the order.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{IllegalTransition, Order, OrderEvent, StoredEvent},
+    domain::{IllegalTransition, Order, OrderEvent, OrderStatus, StoredEvent},
     events::SharedBus,
+    metrics as names,
     store::{Creation, IdempotencyKey, Reservation, SharedStore, StoreError},
 };
 
@@ -44,6 +45,7 @@ impl Journal {
     pub async fn create(&self, order: &Order, key: Option<&IdempotencyKey>) -> Result<Creation, StoreError> {
         let creation = self.store.create(order, key).await?;
         if let Creation::New(event) = &creation {
+            metrics::counter!(names::ORDER_EVENTS, "event" => event.event.name()).increment(1);
             tracing::info!(order_id = %order.id, kind = order.kind.as_str(), token_in = order.token_in.symbol,
                 token_out = order.token_out.symbol, amount = %order.swap.amount(), mode = order.swap.mode(), "accepted");
             self.publish(Arc::new((**event).clone())).await;
@@ -65,6 +67,7 @@ impl Journal {
         let mut moved = order.clone();
         moved.apply(&event, OffsetDateTime::now_utc())?;
         let stored = Arc::new(self.store.append(&moved, &event, reservation).await?);
+        count(order, &moved, &event);
         *order = moved;
         tracing::info!(seq = stored.seq, status = stored.status.as_str(), event = event.name(), "order moved");
         self.publish(stored.clone()).await;
@@ -77,4 +80,24 @@ impl Journal {
             tracing::warn!(order_id = %event.order_id, %error, "event stored but not published");
         }
     }
+}
+
+/// Counts what happened, and how long it took since the event before.
+fn count(before: &Order, after: &Order, event: &OrderEvent) {
+    metrics::counter!(names::ORDER_EVENTS, "event" => event.name()).increment(1);
+    names::seconds(names::ORDER_STAGE, "event", event.name(), between(before.updated_at, after.updated_at));
+    let status = after.status.name();
+    if status.is_terminal() && !before.status.name().is_terminal() {
+        let code = match &after.status {
+            OrderStatus::Failed { failure, .. } => failure.code.as_str(),
+            _ => "",
+        };
+        metrics::counter!(names::ORDERS_ENDED, "status" => status.as_str(), "code" => code).increment(1);
+        names::seconds(names::ORDER_TOTAL, "status", status.as_str(), between(after.created_at, after.updated_at));
+    }
+}
+
+/// The time between two events; none when the clock was set back meanwhile.
+fn between(from: OffsetDateTime, to: OffsetDateTime) -> Duration {
+    (to - from).try_into().unwrap_or_default()
 }

@@ -22,6 +22,7 @@ use crate::{
         transaction::{BASE_FEE, TOKEN_ACCOUNT_BYTES, WRAPPED_SOL, associated_account, most_in},
     },
     domain::{BaseUnits, ErrorCode, Lamports, Order, Token},
+    metrics as names,
     store::{Reservation, SharedStore, StoreError},
 };
 
@@ -204,6 +205,7 @@ impl Treasury {
             as_of,
             read_at: Instant::now(),
         };
+        metrics::gauge!(names::WALLET, "wallet" => address.to_string()).set(names::as_gauge(lamports));
         if let Some(purse) = purse {
             lock(&purse.balances).insert(token.mint, balance);
         }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::execute::{Drive, Executor, Stop};
 use crate::{
     domain::OrderId,
+    metrics as names,
     queue::{Claim, SharedQueue},
 };
 
@@ -81,6 +82,8 @@ pub struct Worker {
     queue: SharedQueue,
     active: Active,
     max_in_flight: usize,
+    /// Permits there are when nobody works.
+    signers: usize,
     renew_every: Duration,
 }
 
@@ -93,7 +96,8 @@ impl Worker {
         max_in_flight: usize,
         renew_every: Duration,
     ) -> Self {
-        Self { executor, queue, active, max_in_flight, renew_every }
+        let signers = executor.signers().available_permits();
+        Self { executor, queue, active, max_in_flight, signers, renew_every }
     }
 
     /// Runs until `stop.soft`, then waits for what it drives, which ends by itself or with `stop.hard`.
@@ -183,6 +187,13 @@ impl Worker {
         }
     }
 
+    fn count(&self) {
+        let busy = self.signers.saturating_sub(self.executor.signers().available_permits());
+        metrics::gauge!(names::SIGNERS).set(names::as_gauge(self.signers as u64));
+        metrics::gauge!(names::SIGNERS_BUSY).set(names::as_gauge(busy as u64));
+        metrics::gauge!(names::DRIVING).set(names::as_gauge(self.active.len() as u64));
+    }
+
     async fn renew(&self, drained: &CancellationToken) {
         let mut ticks = tokio::time::interval(self.renew_every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -191,6 +202,7 @@ impl Worker {
                 () = drained.cancelled() => break,
                 _ = ticks.tick() => {}
             }
+            self.count();
             let claims = self.active.claims();
             if !claims.is_empty()
                 && let Err(error) = self.queue.renew(&claims).await

@@ -9,7 +9,7 @@ use solana_sdk::pubkey::Pubkey;
 use sqlx::{Row, postgres::PgRow, sqlite::SqliteRow};
 use time::OffsetDateTime;
 
-use super::{AttemptRow, StoreError};
+use super::{AttemptRow, Census, StoreError};
 use crate::domain::{
     Attempt, BaseUnits, BlockHeight, Bps, Lamports, Order, OrderStatus, Slot, Status, StoredEvent, Swap, Token,
 };
@@ -136,6 +136,16 @@ pub(super) fn event(row: &impl Columns) -> Result<StoredEvent, StoreError> {
         token_out: row.text("token_out_symbol")?,
         at: row.time("created_at")?,
         event: row.json("payload")?,
+    })
+}
+
+/// One status of the census. The sum of the promises comes in two halves of 32 bits, as they are stored in SQLite.
+pub(super) fn census(row: &impl Columns) -> Result<Census, StoreError> {
+    Ok(Census {
+        status: row.named("status")?,
+        orders: row.count("orders")?,
+        oldest: row.time("oldest")?,
+        reserved: (u128::from(row.count("reserved_hi")?) << 32) + u128::from(row.count("reserved_lo")?),
     })
 }
 

@@ -205,6 +205,19 @@ pub struct OrderFilter {
     pub before: Option<OrderId>,
 }
 
+/// The open orders of one status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// The status.
+    pub status: Status,
+    /// How many there are.
+    pub orders: u64,
+    /// When the oldest of them was accepted.
+    pub oldest: OffsetDateTime,
+    /// What they have promised, in lamports: SOL that is swapped, rent and fees.
+    pub reserved: u128,
+}
+
 /// One row of the attempts table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRow {
@@ -264,6 +277,9 @@ pub trait OrderStore: Send + Sync {
         after: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderId>, StoreError>;
+
+    /// The orders that are not terminal, counted by status; a status without orders is left out.
+    async fn census(&self) -> Result<Vec<Census>, StoreError>;
 
     /// Number of orders that are not terminal.
     async fn open_count(&self) -> Result<u64, StoreError>;

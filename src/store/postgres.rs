@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
     listing, migrations,
@@ -51,6 +51,10 @@ const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_h
     wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
     signed_at";
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
+const CENSUS: &str = "select status::text, count(*) as orders, min(created_at) as oldest, \
+    div(coalesce(sum(reserved_lamports), 0), 4294967296)::bigint as reserved_hi, \
+    mod(coalesce(sum(reserved_lamports), 0), 4294967296)::bigint as reserved_lo from orders \
+    where status in ('pending', 'routing', 'building', 'submitted') group by status";
 
 /// Orders in one PostgreSQL database.
 pub struct PostgresStore {
@@ -269,6 +273,11 @@ impl OrderStore for PostgresStore {
         let after = after.map_or(uuid::Uuid::nil(), |id| id.0);
         let query = sqlx::query(sql).bind(untouched_since).bind(after).bind(i64::from(limit));
         self.read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        let query = sqlx::query(CENSUS);
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::census).collect()
     }
 
     async fn open_count(&self) -> Result<u64, StoreError> {

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
     listing, migrations,
@@ -40,6 +40,9 @@ const EVENT: &str = "e.cursor, e.order_id, e.seq, e.status, e.payload, e.created
     o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
+const CENSUS: &str = "select status, count(*) as orders, min(created_at) as oldest, \
+    coalesce(sum(reserved_lamports_hi), 0) as reserved_hi, coalesce(sum(reserved_lamports_lo), 0) as reserved_lo \
+    from orders where status in ('pending', 'routing', 'building', 'submitted') group by status";
 
 /// Orders in one SQLite file.
 pub struct SqliteStore {
@@ -278,6 +281,11 @@ impl OrderStore for SqliteStore {
         let after = after.map_or_else(String::new, |id| id.to_string());
         let query = sqlx::query(sql).bind(rows::time_text(untouched_since)).bind(after).bind(i64::from(limit));
         read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        let query = sqlx::query(CENSUS);
+        read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::census).collect()
     }
 
     async fn open_count(&self) -> Result<u64, StoreError> {

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,10 @@ use super::{
     change::{Change, EventChange, Outcome},
     timed_out,
 };
-use crate::domain::{Order, OrderEvent, StoredEvent};
+use crate::{
+    domain::{Order, OrderEvent, StoredEvent},
+    metrics as names,
+};
 
 /// The most writes of one group: keeps one transaction, and what a refused group costs, small.
 const GROUP: usize = 256;
@@ -155,7 +158,11 @@ async fn settle(ledger: &impl Ledger, changes: &[Change], replies: Vec<oneshot::
     if changes.is_empty() {
         return;
     }
-    match ledger.commit(changes).await {
+    let started = Instant::now();
+    let committed = ledger.commit(changes).await;
+    metrics::histogram!(names::STORE_COMMIT).record(started.elapsed().as_secs_f64());
+    metrics::histogram!(names::STORE_GROUP).record(names::as_gauge(changes.len() as u64));
+    match committed {
         Ok(answers) => answers.into_iter().zip(replies).for_each(|(answer, reply)| tell(reply, answer)),
         Err(StoreError::Refused(error)) if changes.len() > 1 => {
             tracing::warn!(%error, writes = changes.len(), "the database refused a group; each write is tried alone");

@@ -7,6 +7,8 @@ mod chaos;
 #[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
+mod metrics;
+#[cfg(feature = "localnet")]
 mod outages;
 mod queue_contract;
 #[cfg(feature = "localnet")]

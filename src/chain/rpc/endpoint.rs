@@ -22,6 +22,7 @@ use super::{
     refusals::{ChainError, chain_error, send_refusal},
     transport::Transport,
 };
+use crate::metrics as names;
 
 /// No second node is asked before this.
 const LEAST_PATIENCE: Duration = Duration::from_millis(150);
@@ -168,8 +169,17 @@ impl Endpoint {
             Ok(answer) => sort(answer),
             Err(_) => Err(ChainError::TimedOut { method: call.method, after: self.timeout }),
         };
-        self.note(call.method, asking.since.elapsed(), answer.as_ref().err());
+        let took = asking.since.elapsed();
+        self.count(call.method, took, answer.as_ref().err());
+        self.note(call.method, took, answer.as_ref().err());
         answer
+    }
+
+    fn count(&self, method: &'static str, took: Duration, error: Option<&ChainError>) {
+        let result = error.map_or("ok", ChainError::name);
+        metrics::counter!(names::RPC_CALLS, "endpoint" => self.name.clone(), "method" => method, "result" => result)
+            .increment(1);
+        names::seconds(names::RPC_TIME, "method", method, took);
     }
 
     fn note(&self, method: &'static str, after: Duration, error: Option<&ChainError>) {

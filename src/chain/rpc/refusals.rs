@@ -73,6 +73,19 @@ impl ChainError {
         }
     }
 
+    /// Its kind, in a word, for those who count.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut { .. } => "timed_out",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::NodeBehind => "node_behind",
+            Self::WrongCluster => "wrong_cluster",
+            Self::Refused { .. } => "refused",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
+
     /// Whether it says something of the node, which then rests, and not of the question.
     pub(super) const fn is_the_nodes_own(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::TimedOut { .. } | Self::RateLimited { .. } | Self::NodeBehind)

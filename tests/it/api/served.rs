@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
-    api::{self, ApiState, Feed, Options, Parts, Probes, Switches, Views},
+    api::{self, ApiState, Feed, MetricsPage, Options, Parts, Probes, Switches, Views},
     domain::{Bps, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
     engine::{Intake, Journal},
     events::{self, BusOptions, SharedBus},
@@ -95,12 +95,15 @@ impl Served {
         let feed = Arc::new(Feed::new(Views::new(rules, "?cluster=devnet"), buffer));
         let switches = Arc::new(Switches::default());
         let probes = Probes::new(store.clone(), queue.clone(), bus.clone(), None, switches.clone());
+        let recorder = swapd::metrics::recorder().unwrap();
+        let page = MetricsPage::new(recorder, store.clone(), queue.clone(), switches.clone());
         let parts = Parts {
             intake: Arc::new(intake),
             store: store.clone(),
             router: Arc::new(Router::new(Vec::new(), Duration::from_secs(1), Mode::QuoteOnly)),
             feed: feed.clone(),
             probes: Arc::new(probes),
+            metrics: Arc::new(page),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -56,6 +56,7 @@ on_every_backend![
     reading::lists_are_newest_first_filtered_and_paged,
     reading::unfinished_orders_are_found,
     reservations::parallel_reservations_never_exceed_the_balance,
+    reservations::the_census_counts_open_orders_and_their_promises,
     reservations::an_order_that_ended_frees_only_newer_balances,
     reservations::a_new_reservation_replaces_the_old_one,
     reservations::the_largest_amounts_are_summed_exactly,

@@ -3,8 +3,8 @@
 use futures_util::future::join_all;
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
-    domain::{BaseUnits, Lamports, Order, OrderEvent, StoredEvent},
-    store::{Reservation, SharedStore, Shortfall, StoreError},
+    domain::{BaseUnits, Lamports, Order, OrderEvent, Status, StoredEvent},
+    store::{Census, Reservation, SharedStore, Shortfall, StoreError},
 };
 
 use super::{
@@ -54,6 +54,25 @@ pub async fn parallel_reservations_never_exceed_the_balance(url: String) {
     for store in stores {
         store.close().await;
     }
+}
+
+/// Two promises above 32 bits each, one order without, one that has ended.
+pub async fn the_census_counts_open_orders_and_their_promises(url: String) {
+    let store = open(&url).await;
+    assert_eq!(store.census().await.unwrap(), []);
+    let wallet = Pubkey::new_unique();
+    let large = 5_000_000_000_000;
+    let (mut ended, _) = promise(&store, reservation(wallet, 1, u64::MAX, 0)).await;
+    step(&store, &mut ended, OrderEvent::Cancelled).await.unwrap();
+    for lamports in [large, large + 1] {
+        promise(&store, reservation(wallet, lamports, u64::MAX, 0)).await.1.unwrap();
+    }
+    let pending = stored(&store).await;
+    let mut census = store.census().await.unwrap();
+    census.sort_by_key(|row| row.status);
+    let row = |status, orders, reserved| Census { status, orders, oldest: pending.created_at, reserved };
+    assert_eq!(census, [row(Status::Pending, 1, 0), row(Status::Building, 2, u128::from(2 * large + 1))]);
+    store.close().await;
 }
 
 pub async fn an_order_that_ended_frees_only_newer_balances(url: String) {

@@ -229,6 +229,14 @@ impl Daemon {
         self.url().replacen("http", "ws", 1)
     }
 
+    /// What it said in `field` of its last line with this message.
+    pub fn logged(&self, message: &str, field: &str) -> String {
+        let log = self.log.lock().unwrap();
+        let lines = log.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let found = lines.map(|line| line["fields"].clone()).find(|fields| fields["message"] == message);
+        found.and_then(|fields| Some(fields[field].as_str()?.to_owned())).expect("it has not said that")
+    }
+
     /// Everything the daemon has said, for a failing test.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
