@@ -1,10 +1,10 @@
 //! The commands: what each takes, and the way from arguments to the parts that do the work.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use logging::Logging;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     app::{App, Role},
@@ -25,6 +25,7 @@ mod client;
 mod demo;
 #[cfg(feature = "localnet")]
 mod localnet;
+mod logging;
 mod quote;
 mod swap;
 mod wallet;
@@ -98,7 +99,8 @@ pub(crate) struct SwapArguments {
 /// One clear sentence, with its causes.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let quiet = !matches!(cli.command, Command::Serve { .. });
-    start_logging(cli.log_json, quiet);
+    // Held to the end: what is not exported yet goes out when it is dropped.
+    let _logging = Logging::start(cli.log_json, quiet)?;
     let config = || Config::load(&cli.config);
     match cli.command {
         #[cfg(feature = "localnet")]
@@ -151,18 +153,6 @@ async fn signal() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-}
-
-/// The daemon says one line per transition; a command for people says what went wrong and prints its own output.
-fn start_logging(json: bool, quiet: bool) {
-    let default = if quiet { "error" } else { "warn,swapd=info" };
-    let filter = EnvFilter::try_from_env("SWAPD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    // A second start in one process (tests) keeps the first logger.
-    let _ = if json { builder.json().try_init() } else { builder.compact().try_init() };
 }
 
 /// Where key files are, unless a command says otherwise.

@@ -8,6 +8,8 @@ mod chaos;
 mod landing;
 #[cfg(feature = "localnet")]
 mod metrics;
+#[cfg(all(feature = "localnet", feature = "otel"))]
+mod otel;
 #[cfg(feature = "localnet")]
 mod outages;
 mod queue_contract;

@@ -1,0 +1,90 @@
+//! Logging: where log lines and spans go.
+//!
+//! Lines go to the standard error. With the feature `otel`, and where the environment names a collector, the spans of
+//! requests and orders also go there, with what was said in them.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// What has to be finished when the process ends.
+pub(super) struct Logging {
+    #[cfg(feature = "otel")]
+    exporter: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
+}
+
+impl Logging {
+    /// The daemon says one line per transition; a command for people (`quiet`) says what went wrong and prints its
+    /// own output.
+    pub(super) fn start(json: bool, quiet: bool) -> anyhow::Result<Self> {
+        let default = if quiet { "error" } else { "warn,swapd=info" };
+        let filter = EnvFilter::try_from_env("SWAPD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+        let lines =
+            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+        let lines: Box<dyn Layer<Registry> + Send + Sync> =
+            if json { lines.json().with_filter(filter).boxed() } else { lines.compact().with_filter(filter).boxed() };
+        let registry = tracing_subscriber::registry().with(lines);
+        #[cfg(feature = "otel")]
+        let (registry, exporter) = match export::provider()? {
+            Some(provider) => (registry.with(Some(export::layer(&provider))), Some(provider)),
+            None => (registry.with(None), None),
+        };
+        // A second start in one process (tests) keeps the first logger.
+        let _ = registry.try_init();
+        Ok(Self {
+            #[cfg(feature = "otel")]
+            exporter,
+        })
+    }
+}
+
+#[cfg(feature = "otel")]
+impl Drop for Logging {
+    fn drop(&mut self) {
+        if let Some(exporter) = &self.exporter
+            && let Err(error) = exporter.shutdown_with_timeout(export::LAST_WORDS)
+        {
+            tracing::warn!(%error, "the last spans were not exported");
+        }
+    }
+}
+
+/// Spans to a collector.
+#[cfg(feature = "otel")]
+mod export {
+    use std::time::Duration;
+
+    use anyhow::Context;
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+    use tracing::Subscriber;
+    use tracing_subscriber::{EnvFilter, Layer, registry::LookupSpan};
+
+    /// How long the end of the process waits for the collector.
+    pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
+    /// The variables of the OpenTelemetry specification that name a collector.
+    const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+
+    /// An exporter, when the environment names a collector. All other settings are those of the specification, too.
+    pub(super) fn provider() -> anyhow::Result<Option<SdkTracerProvider>> {
+        if COLLECTOR.iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
+            return Ok(None);
+        }
+        let exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .build()
+            .context("spans cannot be exported to the collector that the environment names")?;
+        let resource = Resource::builder().with_service_name("swapd").build();
+        Ok(Some(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build()))
+    }
+
+    /// Our own spans and what was said in them; what libraries do is left out.
+    pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("swapd"))
+            .with_filter(EnvFilter::new("off,swapd=info"))
+    }
+}
