@@ -31,6 +31,11 @@ pub const TRY_AGAIN: u16 = 1013;
 
 /// The largest message taken from a client: all it has to say is `ping`.
 const LARGEST_MESSAGE: usize = 4 * 1024;
+/// Bytes kept for what a client says, as long as its socket lives. The library's 128 KiB are meant for peers that talk
+/// much; thousands of clients that only listen would hold hundreds of megabytes.
+const READ_BUFFER: usize = 4 * 1024;
+/// Bytes gathered before they are written. Each frame is flushed anyway.
+const WRITE_BUFFER: usize = 8 * 1024;
 /// How long a client may take to answer a close, so that it can read the reason.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Pings without an answer after which a peer is dead.
@@ -83,7 +88,9 @@ where
     })?;
     let room = state.socket_room()?;
     let state = state.clone();
-    Ok(upgrade.max_message_size(LARGEST_MESSAGE).on_upgrade(async move |socket| {
+    let upgrade =
+        upgrade.max_message_size(LARGEST_MESSAGE).read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
+    Ok(upgrade.on_upgrade(async move |socket| {
         let _counted = Counted::new();
         let mut socket = Socket { socket, send_timeout: state.options().send_timeout };
         let closing = state.closing().clone();

@@ -117,6 +117,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config, role: Role) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
     let shutdown = interrupted();
     let app = tokio::select! {
         app = App::start(config, role) => app?,
@@ -128,6 +129,16 @@ async fn serve(config: Config, role: Role) -> anyhow::Result<ExitCode> {
     tracing::info!(?role, "ready");
     app.run(shutdown).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every connection is a descriptor, and the soft limit is often 1,024: what the hard limit allows is taken.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        Ok(limit) => tracing::debug!(limit, "open files allowed"),
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised: many connections may be refused")
+        }
+    }
 }
 
 /// Cancelled by the first SIGINT or SIGTERM; the second ends the process at once.

@@ -357,7 +357,7 @@ impl Default for Api {
             key: None,
             body_limit: 16 * 1024,
             max_connections: 2_048,
-            max_sockets: 1_024,
+            max_sockets: 8_192,
             request_timeout: Duration::from_secs(10),
             origins: Vec::new(),
             cors: false,

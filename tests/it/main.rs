@@ -5,6 +5,8 @@ mod bus_contract;
 #[cfg(feature = "localnet")]
 mod chaos;
 #[cfg(feature = "localnet")]
+mod crowd;
+#[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
 mod metrics;

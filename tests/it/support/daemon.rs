@@ -37,6 +37,8 @@ pub struct Setup {
     pub store: String,
     pub queue: String,
     pub events: String,
+    /// More TOML in the section `api`.
+    pub api: String,
     /// More TOML, in sections that the rest does not use.
     pub more: String,
     /// JSON-RPC and WebSocket in place of the chain's own: something that stands in front of it.
@@ -86,6 +88,7 @@ impl World {
             store: format!("sqlite:{}", self.dir.path().join("swapd.db").display()),
             queue: "memory:".into(),
             events: "local:".into(),
+            api: String::new(),
             more: String::new(),
             endpoint: None,
         }
@@ -97,6 +100,7 @@ impl World {
             store: postgres.to_owned(),
             queue: redis.to_owned(),
             events: redis.to_owned(),
+            api: String::new(),
             more: String::new(),
             endpoint: None,
         }
@@ -133,9 +137,10 @@ impl World {
             "{more}\n[chain]\ncluster = \"local\"\nrpc_url = \"{rpc}\"\nws_url = \"{ws}\"\nstatus_poll = \"50ms\"\n\
              height_poll = \"200ms\"\nrebroadcast = \"500ms\"\nrebroadcast_per_order = \"0ms\"\n\
              [store]\nurl = \"{store}\"\n[queue]\nurl = \"{queue}\"\nprefix = \"{prefix}:\"\n\
-             [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\n[wallets]\ndir = \"{keys}\"\n\
+             [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n[wallets]\ndir = \"{keys}\"\n\
              [raydium_cpmm]\nprogram = \"{program}\"\npools = [{pools}]\n{tokens}",
             more = setup.more,
+            api = setup.api,
             rpc = setup.endpoint.as_ref().map_or(self.chain.rpc_url(), |(rpc, _)| rpc),
             ws = setup.endpoint.as_ref().map_or(self.chain.ws_url(), |(_, ws)| ws),
             store = setup.store,
@@ -219,6 +224,11 @@ impl Daemon {
             sender.send_modify(|seen| seen.ended = true);
         });
         Self { child, log, ready, http: reqwest::Client::new() }
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     pub fn url(&self) -> String {
