@@ -15,7 +15,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Rpc, Tip};
+use super::{Rpc, pace::Pace};
 use crate::domain::BlockHeight;
 
 /// Between two looks.
@@ -34,9 +34,9 @@ pub struct Halt {
 
 impl Halt {
     /// The handle, and the task that whoever owns the tasks must run.
-    pub fn new(rpc: Arc<Rpc>, tip: Arc<Tip>) -> (Self, HaltTask) {
+    pub fn new(rpc: Arc<Rpc>) -> (Self, HaltTask) {
         let halt = Self::default();
-        (halt.clone(), HaltTask { rpc, tip, halt, growth: None })
+        (halt.clone(), HaltTask { rpc, halt, growth: None, pace: Pace::default() })
     }
 
     /// True while nothing should be signed.
@@ -53,9 +53,10 @@ impl Halt {
 /// The loop behind `Halt`.
 pub struct HaltTask {
     rpc: Arc<Rpc>,
-    tip: Arc<Tip>,
     halt: Halt,
     growth: Option<Growth>,
+    /// Of the finalized height, so that every role has it: an api process reads no blockhashes.
+    pace: Pace,
 }
 
 /// The greatest finalized height and since when it is the greatest.
@@ -84,8 +85,11 @@ impl HaltTask {
     async fn look(&mut self) {
         // A chain that has just begun has nothing final yet: that is no standstill.
         let seen = self.rpc.finalized_height().await.ok().filter(|height| height.0 > 0);
-        let limit = standstill(self.tip.block_time().await);
-        let stopped = self.weigh(seen, Instant::now(), limit);
+        let now = Instant::now();
+        if let Some(height) = seen {
+            self.pace.note(height, now);
+        }
+        let stopped = self.weigh(seen, now, standstill(self.pace.block_time()));
         if stopped != self.halt.stopped.swap(stopped, Ordering::Relaxed) {
             if stopped {
                 tracing::error!(height = ?seen, "the cluster's finality has stopped: nothing is signed until it goes on");
@@ -137,7 +141,7 @@ mod tests {
         })
         .await;
         let rpc = Arc::new(over(&[&node], Duration::from_secs(60)));
-        let (halt, mut task) = Halt::new(rpc.clone(), Arc::new(Tip::new(rpc)));
+        let (halt, mut task) = Halt::new(rpc);
         let mut stopped = Vec::new();
         for height in said {
             *next.lock().unwrap() = *height;
@@ -148,6 +152,7 @@ mod tests {
         stopped
     }
 
+    /// E.14, 12.
     #[tokio::test(start_paused = true)]
     async fn a_height_that_stands_still_stops_signing_until_it_grows() {
         let said = [Some(5), Some(6), Some(6), Some(6), Some(6), Some(7), Some(7)];
@@ -167,5 +172,30 @@ mod tests {
         assert_eq!([standstill(None), after(150), after(200)], [SHORTEST; 3]);
         assert_eq!([after(400), after(2_000)], [Duration::from_secs(16), Duration::from_secs(80)]);
         assert_eq!(after(3_600_000), LONGEST);
+    }
+
+    /// E.14, 11: the standstill is measured in the blocks of this cluster, whatever they take.
+    #[tokio::test(start_paused = true)]
+    async fn finality_that_stops_is_noticed_after_forty_blocks_at_any_block_time() {
+        for millis in [150, 200, 400, 2_000] {
+            let block_time = Duration::from_millis(millis);
+            let start = Instant::now();
+            let stops_after = Duration::from_secs(100);
+            let node = Node::start(move |_, _| {
+                let blocks = start.elapsed().min(stops_after).as_millis() / block_time.as_millis();
+                Reply::Result(json!(1 + u64::try_from(blocks).unwrap()))
+            })
+            .await;
+            let (halt, mut task) = Halt::new(Arc::new(over(&[&node], Duration::from_secs(60))));
+            let mut noticed = None;
+            while noticed.is_none() {
+                task.look().await;
+                noticed = halt.is_stopped().then(|| start.elapsed());
+                tokio::time::advance(EVERY).await;
+            }
+            let after = noticed.unwrap() - stops_after;
+            let meant = (block_time * BLOCKS).max(SHORTEST);
+            assert!(after >= meant * 9 / 10 - EVERY && after <= meant * 11 / 10 + EVERY, "{block_time:?}: {after:?}");
+        }
     }
 }

@@ -1,73 +1,148 @@
 //! Tip: the newest blockhash, shared by all signers, and how fast blocks come.
 //!
-//! Owns one cached reply and the block time measured between replies. Never hands out a blockhash that has lost a
+//! Owns one cached reply and the pace measured between replies. Never hands out a blockhash that has lost a
 //! noticeable part of its life; what "noticeable" means in seconds follows from the measured block time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::time::Instant;
 
-use super::{Blockhash, ChainError, Rpc};
+use super::{Blockhash, ChainError, Rpc, pace::Pace};
+use crate::domain::BlockHeight;
 
 /// Blocks a blockhash lives. The runtime's constant (150), unchanged by the slot times of 2026.
 pub const BLOCKHASH_LIFE: u32 = 150;
-/// A cached blockhash is used for at most this share of its life.
+/// A cached blockhash is used for at most this many blocks of its life.
 const MAX_AGE_BLOCKS: u32 = 8;
 const MAX_AGE: Duration = Duration::from_secs(2);
-/// What is assumed before two replies could be compared: short, so that the first guess only costs a call.
+/// Blocks of life that a signature must have before it. What is signed is sent at once, so this is also what a first
+/// send has: a transaction near its end can hardly land, and only keeps its order waiting for the proof that it did not.
+const LEAST_LIFE: u32 = 60;
+/// What is assumed before there is a measurement: short, so that the first guess only costs a call.
 const FIRST_BLOCK_TIME: Duration = Duration::from_millis(20);
 
 /// The shared cache.
 pub struct Tip {
     rpc: Arc<Rpc>,
-    newest: Mutex<Option<Newest>>,
+    newest: tokio::sync::Mutex<Option<(Blockhash, Instant)>>,
+    seen: Mutex<Seen>,
 }
 
-#[derive(Clone, Copy)]
-struct Newest {
-    blockhash: Blockhash,
-    read_at: Instant,
-    block_time: Option<Duration>,
+/// What the bounds of all replies say together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    pace: Pace,
+    /// The greatest bound. One far below it comes from a node far behind.
+    bound: BlockHeight,
 }
 
 impl Tip {
     /// An empty cache.
     pub fn new(rpc: Arc<Rpc>) -> Self {
-        Self { rpc, newest: Mutex::new(None) }
+        Self { rpc, newest: tokio::sync::Mutex::default(), seen: Mutex::default() }
     }
 
     /// A blockhash young enough to be signed over. Concurrent callers share one read.
     ///
     /// # Errors
-    /// When the cached one is too old and the node does not answer.
+    /// When the cached one is too old and the node does not answer, or is so far behind that its newest is too old.
     pub async fn blockhash(&self) -> Result<Blockhash, ChainError> {
         let mut newest = self.newest.lock().await;
-        if let Some(cached) = *newest {
-            let block_time = cached.block_time.unwrap_or(FIRST_BLOCK_TIME);
-            if cached.read_at.elapsed() <= (block_time * MAX_AGE_BLOCKS).min(MAX_AGE) {
-                return Ok(cached.blockhash);
-            }
+        if let Some((blockhash, read_at)) = *newest
+            && read_at.elapsed() <= max_age(self.block_time())
+        {
+            return Ok(blockhash);
         }
         let blockhash = self.rpc.latest_blockhash().await?;
         let read_at = Instant::now();
-        let block_time = newest.and_then(|before| before.block_time_until(&blockhash, read_at));
-        *newest = Some(Newest { blockhash, read_at, block_time });
+        if !self.note(blockhash.last_valid_block_height, read_at) {
+            return Err(ChainError::NodeBehind);
+        }
+        *newest = Some((blockhash, read_at));
         Ok(blockhash)
     }
 
-    /// The measured time between blocks, once two replies could be compared.
-    pub async fn block_time(&self) -> Option<Duration> {
-        self.newest.lock().await.and_then(|newest| newest.block_time)
+    /// The measured time between blocks, once replies could be compared.
+    pub fn block_time(&self) -> Option<Duration> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).pace.block_time()
+    }
+
+    /// Whether a blockhash with this bound has enough life before it, as far as other replies tell.
+    fn note(&self, bound: BlockHeight, at: Instant) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.pace.note(bound, at);
+        seen.bound = seen.bound.max(bound);
+        seen.bound.0 - bound.0 <= u64::from(BLOCKHASH_LIFE - LEAST_LIFE)
     }
 }
 
-impl Newest {
-    /// Keeps the former measure while the height has not moved.
-    fn block_time_until(&self, next: &Blockhash, at: Instant) -> Option<Duration> {
-        let blocks = next.last_valid_block_height.0.checked_sub(self.blockhash.last_valid_block_height.0)?;
-        match u32::try_from(blocks) {
-            Ok(0) | Err(_) => self.block_time,
-            Ok(blocks) => Some(at.duration_since(self.read_at) / blocks),
+/// How long a blockhash is used after it was read.
+fn max_age(block_time: Option<Duration>) -> Duration {
+    (block_time.unwrap_or(FIRST_BLOCK_TIME) * MAX_AGE_BLOCKS).min(MAX_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use solana_sdk::hash::Hash;
+
+    use super::*;
+    use crate::chain::rpc::node_stub::{Node, Reply, over};
+
+    /// A node whose chain makes a block each `block_time`.
+    async fn node(block_time: Duration) -> Node {
+        let start = Instant::now();
+        Node::start(move |_, _| {
+            let blocks = start.elapsed().as_millis() / block_time.as_millis();
+            let height = 1_000 + u64::try_from(blocks).unwrap();
+            Reply::Result(json!({"context": {"slot": height}, "value": {
+                "blockhash": Hash::new_from_array([7; 32]).to_string(),
+                "lastValidBlockHeight": height + u64::from(BLOCKHASH_LIFE),
+            }}))
+        })
+        .await
+    }
+
+    /// E.14, 11: what is signed over has at most eight blocks of its life behind it, whatever a block takes.
+    #[tokio::test(start_paused = true)]
+    async fn a_blockhash_is_read_anew_after_eight_blocks_at_any_block_time() {
+        for millis in [150, 200, 400, 2_000] {
+            let block_time = Duration::from_millis(millis);
+            let node = node(block_time).await;
+            let tip = Tip::new(Arc::new(over(&[&node], Duration::from_secs(60))));
+            while tip.block_time().is_none() {
+                tip.blockhash().await.unwrap();
+                tokio::time::advance(Duration::from_millis(100)).await;
+            }
+            let measured = tip.block_time().unwrap();
+            assert!(measured.abs_diff(block_time) <= block_time / 10, "{block_time:?} measured as {measured:?}");
+            tokio::time::advance(MAX_AGE * 2).await;
+            let young = tip.blockhash().await.unwrap();
+            let asked = node.asked().len();
+            // Two seconds are the most, also where blocks are slow.
+            let age = (block_time * MAX_AGE_BLOCKS).min(MAX_AGE);
+            tokio::time::advance(age * 8 / 10).await;
+            assert_eq!(tip.blockhash().await.unwrap(), young);
+            assert_eq!(node.asked().len(), asked, "{block_time:?}: young enough");
+            tokio::time::advance(age * 4 / 10).await;
+            tip.blockhash().await.unwrap();
+            assert_eq!(node.asked().len(), asked + 1, "{block_time:?}: too old");
+        }
+    }
+
+    /// E.14, 11: forty per cent of its life at least, which is counted in blocks and needs no clock.
+    #[tokio::test(start_paused = true)]
+    async fn a_blockhash_of_a_node_far_behind_is_not_signed_over() {
+        let node = node(Duration::from_secs(2)).await;
+        let rpc = Arc::new(over(&[&node], Duration::from_secs(60)));
+        let bound = rpc.latest_blockhash().await.unwrap().last_valid_block_height;
+        for (behind, enough) in [(0, true), (90, true), (91, false)] {
+            let tip = Tip::new(rpc.clone());
+            tip.note(BlockHeight(bound.0 + behind), Instant::now()); // what another node has said
+            assert_eq!(tip.blockhash().await.is_ok(), enough, "{behind} blocks behind");
         }
     }
 }

@@ -39,7 +39,7 @@ const PORT_ATTEMPTS: usize = 4;
 /// What to run. Plain values: knows nothing of swapd's config. No `Debug`: the cluster's URL may hold a key.
 #[derive(Clone)]
 pub struct Options {
-    /// Length of a slot. Devnet has 400 ms; a blockhash lives for about 150 of them.
+    /// Length of a slot. Clusters have had 400 ms and go down to 200; a blockhash lives for about 150 of them.
     pub slot_time: Duration,
     /// Port of JSON-RPC; 0 takes any free one.
     pub rpc_port: u16,
