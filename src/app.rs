@@ -119,7 +119,7 @@ impl App {
         guard::remember_chain(&outside, &journal, config.chain.cluster).await?;
 
         let tip = Arc::new(Tip::new(outside.rpc.clone()));
-        let (halt, halting) = Halt::new(outside.rpc.clone(), tip.clone());
+        let (halt, halting) = Halt::new(outside.rpc.clone());
         let mut app = Self {
             role,
             addresses: Vec::new(),
@@ -336,15 +336,16 @@ impl App {
             confirming.run(hard).await;
             "confirmer"
         });
-        let push = Some(config.chain.ws_url.expose()).filter(|url| !url.is_empty()).map(|url| {
-            let (push, pushing) = Push::new(url.to_owned(), hint);
+        let mut pushes = Vec::new();
+        for url in config.chain.sockets() {
+            let (push, pushing) = Push::new(url.to_owned(), tip.clone(), hint.clone());
+            pushes.push(push);
             let hard = self.stop.hard.clone();
             self.tasks.spawn(async move {
                 pushing.run(hard).await;
                 "push"
             });
-            push
-        });
+        }
         let executor = Executor::new(
             Parts {
                 store: outside.store.clone(),
@@ -357,7 +358,7 @@ impl App {
                 fees: Arc::new(Fees::new(rpc.clone(), config.chain.priority_fee_floor, cap)),
                 treasury: Arc::new(Treasury::new(rpc, outside.store.clone(), rents, cap, wallets)),
                 confirmer,
-                push,
+                pushes,
                 signers: Arc::new(Semaphore::new(config.engine.signers)),
             },
             Policy {

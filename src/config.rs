@@ -247,6 +247,9 @@ mod tests {
         assert_eq!(urls(&config), "http://a http://b");
         config.chain.rpc_url = Secret::default();
         assert_eq!(urls(&config), "http://b http://a");
+        config.chain.ws_url = Secret::new("ws://a".into());
+        config.chain.ws_urls = ["ws://b", "ws://a"].map(|url| Secret::new(url.into())).to_vec();
+        assert_eq!(config.chain.sockets(), ["ws://a", "ws://b"]);
         config.validate().unwrap();
         config.chain.limits = Some(Limits { per_10s: 100, per_method_10s: 0 });
         assert!(config.validate().is_err());

@@ -13,13 +13,17 @@ use solana_sdk::signature::Signature;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::{Tip, tip::BLOCKHASH_LIFE};
+
 /// Public sockets drop connections at about 240 subscriptions; stay well below.
 const MAX_SUBSCRIPTIONS: usize = 100;
 /// Signatures that may wait to be subscribed; more are left to the poll.
 const INBOX: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A signature is decided well before this.
-const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(120);
+/// A signature is decided within this many blocks: the life of its blockhash, and what finality may take after it.
+const DECIDED_WITHIN: u32 = BLOCKHASH_LIFE + 50;
+/// How long a subscription is kept while nobody knows what a block takes.
+const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(600);
 const FIRST_REST: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
@@ -31,9 +35,9 @@ pub struct Push {
 
 impl Push {
     /// The handle, and the task that whoever owns the tasks must run. `hint` is woken by every notification.
-    pub fn new(url: String, hint: Arc<Notify>) -> (Self, PushTask) {
+    pub fn new(url: String, tip: Arc<Tip>, hint: Arc<Notify>) -> (Self, PushTask) {
         let (inbox, arrivals) = mpsc::channel(INBOX);
-        (Self { inbox }, PushTask { url, hint, arrivals })
+        (Self { inbox }, PushTask { url, tip, hint, arrivals })
     }
 
     /// Asks to be woken when the signature is confirmed. Left out when too many wait: the poll sees it anyway.
@@ -47,6 +51,7 @@ impl Push {
 /// The loop behind `Push`.
 pub struct PushTask {
     url: String,
+    tip: Arc<Tip>,
     hint: Arc<Notify>,
     arrivals: mpsc::Receiver<Signature>,
 }
@@ -82,7 +87,8 @@ impl PushTask {
                 () = shutdown.cancelled() => break,
                 arrival = self.arrivals.recv() => match arrival {
                     Some(signature) if subscriptions.len() < MAX_SUBSCRIPTIONS => {
-                        subscriptions.push(notification(client, signature).boxed());
+                        let life = subscription_life(self.tip.block_time());
+                        subscriptions.push(notification(client, signature, life).boxed());
                     }
                     Some(_) => {}
                     None => break,
@@ -105,19 +111,39 @@ enum Heard {
     ConnectionLost,
 }
 
-async fn notification(client: &PubsubClient, signature: Signature) -> Heard {
+/// Long enough for the signature's whole life on this cluster.
+fn subscription_life(block_time: Option<Duration>) -> Duration {
+    block_time.map_or(SUBSCRIPTION_LIFE, |block_time| block_time.saturating_mul(DECIDED_WITHIN))
+}
+
+async fn notification(client: &PubsubClient, signature: Signature, life: Duration) -> Heard {
     let config = RpcSignatureSubscribeConfig {
         commitment: Some(CommitmentConfig::confirmed()),
         enable_received_notification: None,
     };
     let subscribed = tokio::time::timeout(CONNECT_TIMEOUT, client.signature_subscribe(&signature, Some(config))).await;
     let Ok(Ok((mut notifications, unsubscribe))) = subscribed else { return Heard::ConnectionLost };
-    match tokio::time::timeout(SUBSCRIPTION_LIFE, notifications.next()).await {
+    match tokio::time::timeout(life, notifications.next()).await {
         Ok(Some(_)) => Heard::Something,
         Ok(None) => Heard::ConnectionLost,
         Err(_) => {
             let _ = tokio::time::timeout(CONNECT_TIMEOUT, unsubscribe()).await;
             Heard::Nothing
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// E.14, 11.
+    #[test]
+    fn a_subscription_outlives_its_blockhash_at_any_block_time() {
+        for millis in [150, 200, 400, 2_000] {
+            let block_time = Duration::from_millis(millis);
+            assert!(subscription_life(Some(block_time)) > block_time * BLOCKHASH_LIFE);
+        }
+        assert!(subscription_life(None) > Duration::from_secs(2) * BLOCKHASH_LIFE);
     }
 }

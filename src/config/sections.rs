@@ -25,6 +25,9 @@ pub struct Chain {
     /// WebSocket; without it confirmations are polled only.
     #[serde(default)]
     pub ws_url: Secret,
+    /// More WebSockets, as a rule one for each of `rpc_urls`: what one of them does not announce, another may.
+    #[serde(default)]
+    pub ws_urls: Vec<Secret>,
     /// Longest wait for any call.
     #[serde(default = "defaults::rpc_timeout", with = "humantime_serde")]
     pub rpc_timeout: Duration,
@@ -61,14 +64,23 @@ pub struct Limits {
 impl Chain {
     /// All endpoints, each once, the preferred one first.
     pub fn endpoints(&self) -> Vec<&str> {
-        let mut urls = Vec::new();
-        for url in std::iter::once(&self.rpc_url).chain(&self.rpc_urls).map(Secret::expose) {
-            if !url.is_empty() && !urls.contains(&url) {
-                urls.push(url);
-            }
-        }
-        urls
+        each_once(&self.rpc_url, &self.rpc_urls)
     }
+
+    /// All sockets, each once.
+    pub fn sockets(&self) -> Vec<&str> {
+        each_once(&self.ws_url, &self.ws_urls)
+    }
+}
+
+fn each_once<'a>(first: &'a Secret, more: &'a [Secret]) -> Vec<&'a str> {
+    let mut urls = Vec::new();
+    for url in std::iter::once(first).chain(more).map(Secret::expose) {
+        if !url.is_empty() && !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+    urls
 }
 
 /// The clusters that may be traded on. Mainnet is not among them.

@@ -46,8 +46,8 @@ pub struct Parts {
     pub treasury: Arc<Treasury>,
     /// Decides what became of what was sent.
     pub confirmer: Confirmer,
-    /// Hints, where the endpoint has a socket.
-    pub push: Option<Push>,
+    /// Hints, of each socket that is configured.
+    pub pushes: Vec<Push>,
     /// Bounds the orders being routed, built, signed and first sent at the same time.
     pub signers: Arc<Semaphore>,
 }
