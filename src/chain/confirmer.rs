@@ -2,8 +2,9 @@
 //!
 //! Owns every attempt in flight of this process, one batched status poll for all of them, the rebroadcasts, and the
 //! proof of expiry: finalized height above the bound first, then absence with history on a node at or past that
-//! height's slot, and where several endpoints are configured on two of them. A time-out, an RPC error or a lagging node proves nothing and is reported as such. Never signs,
-//! stores or changes anything, and never calls a time-out an expiry.
+//! height's slot, and where several endpoints are configured on two of them. That search goes on beside the polls, so that
+//! a silent witness delays nobody who has landed. A time-out, an RPC error or a lagging node proves nothing and is
+//! reported as such. Never signs, stores or changes anything, and never calls a time-out an expiry.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 use solana_sdk::signature::Signature;
 use tokio::{
     sync::{Notify, mpsc},
+    task::JoinSet,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -95,8 +97,8 @@ impl Confirmer {
             hint,
             arrivals,
             in_flight: HashMap::new(),
-            tip: None,
-            tip_read_at: None,
+            searches: JoinSet::new(),
+            searched_at: None,
             silent_since: None,
         };
         (Self { inbox }, task)
@@ -126,8 +128,9 @@ pub struct ConfirmerTask {
     hint: Arc<Notify>,
     arrivals: mpsc::Receiver<InFlight>,
     in_flight: HashMap<Signature, InFlight>,
-    tip: Option<FinalizedTip>,
-    tip_read_at: Option<Instant>,
+    /// At most one search for expired signatures, which ends with this task.
+    searches: JoinSet<Vec<Search>>,
+    searched_at: Option<Instant>,
     /// Since when every status poll has failed.
     silent_since: Option<Instant>,
 }
@@ -149,6 +152,11 @@ impl ConfirmerTask {
                     }
                     None => break,
                 },
+                Some(found) = self.searches.join_next() => {
+                    self.weigh_all(found.unwrap_or_default());
+                    self.count();
+                    continue;
+                }
                 () = self.hint.notified(), if busy => {
                     next_poll = next_poll.min(last_poll + self.settings.poll / HINTED_POLLS);
                     continue;
@@ -182,7 +190,7 @@ impl ConfirmerTask {
             }
         }
         if !self.in_flight.is_empty() {
-            self.expire().await;
+            self.search();
             self.rebroadcast().await;
         }
         self.count();
@@ -213,31 +221,22 @@ impl ConfirmerTask {
         }
     }
 
-    /// Finalized height first, absence second: only in this order does absence prove anything.
-    async fn expire(&mut self) {
-        if self.tip_read_at.is_none_or(|at| at.elapsed() >= self.settings.height_poll) {
-            match self.rpc.finalized_tip().await {
-                Ok(tip) => {
-                    self.tip = Some(tip);
-                    self.tip_read_at = Some(Instant::now());
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "no finalized height");
-                    return;
-                }
-            }
+    /// Begins a look for signatures that have expired, unless one is going on or was a moment ago.
+    fn search(&mut self) {
+        let due = self.searched_at.is_none_or(|at| at.elapsed() >= self.settings.height_poll);
+        if !due || !self.searches.is_empty() {
+            return;
         }
-        let Some(tip) = self.tip else { return };
-        let past: Vec<Signature> = self
-            .in_flight
-            .values()
-            .filter(|flight| tip.height > flight.attempt.last_valid_block_height)
-            .map(|flight| flight.attempt.signature)
-            .collect();
-        for chunk in past.chunks(SIGNATURES_PER_CALL) {
-            let said = self.rpc.testimonies(chunk, WITNESSES.min(self.rpc.endpoints())).await;
-            for (at, signature) in chunk.iter().enumerate() {
-                self.weigh(signature, at, tip, &said);
+        self.searched_at = Some(Instant::now());
+        let bounds = self.in_flight.values().map(|flight| &flight.attempt);
+        let bounds = bounds.map(|attempt| (attempt.signature, attempt.last_valid_block_height)).collect();
+        self.searches.spawn(search(self.rpc.clone(), bounds));
+    }
+
+    fn weigh_all(&mut self, found: Vec<Search>) {
+        for search in found {
+            for (at, signature) in search.signatures.iter().enumerate() {
+                self.weigh(signature, at, search.tip, &search.said);
             }
         }
     }
@@ -304,6 +303,32 @@ impl ConfirmerTask {
             self.hint.notify_one();
         }
     }
+}
+
+/// What was said of signatures that are past their bound, and the finalized height that they are past.
+struct Search {
+    tip: FinalizedTip,
+    signatures: Vec<Signature>,
+    said: Vec<Testimony>,
+}
+
+/// Finalized height first, absence second: only in this order does absence prove anything.
+async fn search(rpc: Arc<Rpc>, bounds: Vec<(Signature, BlockHeight)>) -> Vec<Search> {
+    let tip = match rpc.finalized_tip().await {
+        Ok(tip) => tip,
+        Err(error) => {
+            tracing::debug!(%error, "no finalized height");
+            return Vec::new();
+        }
+    };
+    let past: Vec<Signature> =
+        bounds.into_iter().filter(|(_, bound)| tip.height > *bound).map(|(signature, _)| signature).collect();
+    let mut found = Vec::new();
+    for chunk in past.chunks(SIGNATURES_PER_CALL) {
+        let said = rpc.testimonies(chunk, WITNESSES.min(rpc.endpoints())).await;
+        found.push(Search { tip, signatures: chunk.to_vec(), said });
+    }
+    found
 }
 
 impl InFlight {

@@ -76,7 +76,7 @@ impl Rpc {
     /// Each endpoint's name and the cluster it says it is on.
     pub async fn genesis_hashes(&self) -> Vec<(String, Result<Hash, ChainError>)> {
         let call = Call::new(RpcRequest::GetGenesisHash, Value::Null);
-        let mut said = self.pool.testimony(&call, 0).await;
+        let mut said = self.pool.everyone(&call).await;
         if said.iter().all(|(_, answer)| matches!(answer, Err(ChainError::RateLimited { .. })))
             && let Some((_, first)) = said.first_mut()
         {
@@ -234,7 +234,8 @@ impl Rpc {
         signature_states(value, signatures.len())
     }
 
-    /// The same of each endpoint by itself, of those that answer. None when fewer than `enough` could.
+    /// The same of each endpoint by itself, of those that answer. None when fewer than `enough` could; who is silent is not
+    /// waited for much longer than usual once `enough` have answered.
     pub async fn testimonies(&self, signatures: &[Signature], enough: usize) -> Vec<Testimony> {
         let said = self.pool.testimony(&states_call(signatures), enough).await;
         let read = said.into_iter().map(|(by, answer)| {

@@ -23,6 +23,12 @@ enum Says {
     Absent(u64),
     /// In a block, at this slot.
     Landed(u64),
+    /// Absent, and the finalized height is still the last valid one.
+    AtItsBound,
+    /// In a block that may be dropped, with an error.
+    Forked,
+    /// That it keeps no history.
+    NoHistory,
     /// Nothing.
     Silence,
 }
@@ -32,9 +38,17 @@ fn node(says: Says) -> impl FnMut(&str, &Value) -> Reply {
         let states = |slot: u64, state: Value| Reply::Result(json!({"context": {"slot": slot}, "value": [state]}));
         match (method, says) {
             (_, Says::Silence) => Reply::Silence,
+            ("getBlockHeight", Says::AtItsBound) => Reply::Result(json!(BOUND)),
             ("getBlockHeight", _) => Reply::Result(json!(BOUND + 1)),
             ("getSlot", _) => Reply::Result(json!(SLOT)),
+            (_, Says::NoHistory) => Reply::Error(-32011),
+            (_, Says::AtItsBound) => states(SLOT, Value::Null),
             (_, Says::Absent(slot)) => states(slot, Value::Null),
+            (_, Says::Forked) => states(
+                SLOT,
+                json!({"slot": SLOT, "confirmations": 0, "err": "AccountInUse", "status": {"Err": "AccountInUse"},
+                    "confirmationStatus": "processed"}),
+            ),
             (_, Says::Landed(slot)) => states(
                 slot,
                 json!({"slot": 900, "confirmations": null, "err": null, "status": {"Ok": null},
@@ -63,6 +77,15 @@ fn attempt() -> Attempt {
     }
 }
 
+impl ConfirmerTask {
+    /// One search from its beginning to its end.
+    async fn look(&mut self) {
+        self.search();
+        let found = self.searches.join_next().await.unwrap().unwrap();
+        self.weigh_all(found);
+    }
+}
+
 /// What one look makes of a dead-looking signature with these nodes, and the look after they said something else.
 async fn looks(first: &[Says], then: &[Says]) -> (Option<Report>, Option<Report>) {
     let mut nodes = Vec::new();
@@ -82,7 +105,7 @@ async fn looks(first: &[Says], then: &[Says]) -> (Option<Report>, Option<Report>
     let mut watch = confirmer.watch(attempt(), true).await.unwrap();
     let arrival = task.arrivals.recv().await.unwrap();
     task.in_flight.insert(arrival.attempt.signature, arrival);
-    task.expire().await;
+    task.look().await;
     let before = watch.reports.try_recv().ok();
     for (at, says) in then.iter().enumerate() {
         nodes[at].now(node(*says));
@@ -109,6 +132,15 @@ fn witnesses(report: Option<Report>) -> (u8, Slot) {
     }
 }
 
+/// E.14, 1.
+#[tokio::test]
+async fn at_its_last_valid_height_a_signature_lives_and_one_above_it_is_dead() {
+    let (before, after) = looks(&[Says::AtItsBound], &[Says::Absent(SLOT)]).await;
+    assert_eq!(before, None);
+    assert_eq!(witnesses(after), (1, Slot(SLOT)));
+}
+
+/// E.14, 2.
 #[tokio::test]
 async fn one_endpoint_proves_absence_at_the_heights_slot_and_not_before() {
     let (before, after) = looks(&[Says::Absent(SLOT - 1)], &[Says::Absent(SLOT)]).await;
@@ -133,6 +165,7 @@ async fn a_second_endpoint_that_lags_or_is_silent_proves_nothing() {
     }
 }
 
+/// E.14, 3, beyond expiry.
 #[tokio::test]
 async fn what_one_endpoint_hides_the_other_tells() {
     let landed = Some(Report::Landed { slot: Slot(900), error: None });
@@ -145,4 +178,46 @@ async fn what_one_endpoint_hides_the_other_tells() {
 async fn two_of_three_are_enough() {
     let (before, _) = looks(&[Says::Absent(SLOT), Says::Absent(SLOT - 9), Says::Absent(SLOT)], &[]).await;
     assert_eq!(witnesses(before), (2, Slot(SLOT)));
+}
+
+/// E.14, 10.
+#[tokio::test]
+async fn an_error_at_processed_is_neither_a_landing_nor_an_absence() {
+    let (before, after) = looks(&[Says::Forked], &[Says::Absent(SLOT)]).await;
+    assert_eq!(before, None);
+    assert_eq!(witnesses(after), (1, Slot(SLOT)), "once the fork is dropped");
+}
+
+/// E.14, 13.
+#[tokio::test]
+async fn an_endpoint_without_history_proves_no_absence() {
+    let (before, after) = looks(&[Says::NoHistory], &[Says::Absent(SLOT)]).await;
+    assert_eq!(before, None);
+    assert_eq!(witnesses(after), (1, Slot(SLOT)));
+}
+
+#[tokio::test]
+async fn a_silent_witness_does_not_keep_the_polls_from_seeing_a_landing() {
+    let (first, second) = (Node::start(node(Says::Absent(SLOT))).await, Node::start(node(Says::Silence)).await);
+    let long = Duration::from_secs(60);
+    let rpc = Arc::new(over(&[&first, &second], long));
+    let settings = Settings {
+        poll: Duration::from_millis(1),
+        height_poll: Duration::ZERO,
+        rebroadcast: long,
+        rebroadcast_per_attempt: Duration::ZERO,
+        unknown_after: long,
+    };
+    let (confirmer, task) = Confirmer::new(rpc, settings, Arc::new(Notify::new()));
+    let mut watch = confirmer.watch(attempt(), true).await.unwrap();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(task.run(shutdown.clone()));
+    while second.asked().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await; // between looks; nothing relies on its length
+    }
+    first.now(node(Says::Landed(SLOT)));
+    let report = tokio::time::timeout(long / 2, watch.next()).await.expect("a report although a witness is silent");
+    assert_eq!(report, Some(Report::Landed { slot: Slot(900), error: None }));
+    shutdown.cancel();
+    running.await.unwrap();
 }

@@ -184,9 +184,21 @@ impl Pool {
         }
     }
 
-    /// What each endpoint says by itself, with its name: of those that do not rest, if they are enough, else of none.
-    pub(super) async fn testimony(&self, call: &Call, enough: usize) -> Vec<(&str, Result<Value, ChainError>)> {
+    /// What every endpoint says by itself, with its name.
+    pub(super) async fn everyone(&self, call: &Call) -> Vec<(&str, Result<Value, ChainError>)> {
         let deadline = Instant::now() + self.timeout;
+        let said = self
+            .in_order(call)
+            .into_iter()
+            .map(|endpoint| async move { (endpoint.name(), endpoint.read(call, deadline, &self.genesis).await) });
+        join_all(said).await
+    }
+
+    /// The same of those that do not rest, if they are `enough`, else of none. Once so many have answered, the others are
+    /// waited for as long as their answers usually take and no longer: they may know better, and they may be gone.
+    pub(super) async fn testimony(&self, call: &Call, enough: usize) -> Vec<(&str, Result<Value, ChainError>)> {
+        let started = Instant::now();
+        let mut until = started + self.timeout;
         let mut asked = self.in_order(call);
         if self.endpoints.len() > 1 {
             asked.retain(|endpoint| endpoint.rests_until().is_none());
@@ -194,10 +206,20 @@ impl Pool {
         if asked.len() < enough {
             return Vec::new();
         }
-        let said = asked
+        let usual = started + asked.iter().map(|endpoint| endpoint.patience(call)).max().unwrap_or_default();
+        let mut answers: FuturesUnordered<_> = asked
             .into_iter()
-            .map(|endpoint| async move { (endpoint.name(), endpoint.read(call, deadline, &self.genesis).await) });
-        join_all(said).await
+            .map(|endpoint| async move { (endpoint.name(), endpoint.read(call, until, &self.genesis).await) })
+            .collect();
+        let (mut said, mut answered) = (Vec::new(), 0);
+        while let Ok(Some(answer)) = tokio::time::timeout_at(until, answers.next()).await {
+            answered += usize::from(answer.1.is_ok());
+            said.push(answer);
+            if answered >= enough {
+                until = until.min(usual);
+            }
+        }
+        said
     }
 
     /// Whoever is expected to answer first comes first; who rests comes last, the one that wakes first before others.

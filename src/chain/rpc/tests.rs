@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use axum::http::StatusCode;
-use serde_json::json;
-use solana_sdk::hash::Hash;
+use serde_json::{Value, json};
+use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use tokio::time::Instant;
 
 use super::{
@@ -75,10 +75,11 @@ async fn a_slow_read_is_asked_of_a_second_node_and_the_first_answer_wins() {
 async fn a_search_that_times_out_leaves_time_for_another_node() {
     let (first, second) = (Node::always(Reply::Silence).await, Node::always(Reply::Result(json!([]))).await);
     let rpc = over(&[&first, &second], Duration::from_secs(2));
-    let program = solana_sdk::pubkey::Pubkey::default();
+    let program = Pubkey::default();
     assert!(rpc.program_accounts(&program, 1, &[]).await.unwrap().is_empty());
 }
 
+/// E.14, 5.
 #[tokio::test]
 async fn height_and_slot_come_from_one_node() {
     // The first fails between the two questions; the second is behind, and must not lend its slot to that height.
@@ -97,7 +98,7 @@ async fn height_and_slot_come_from_one_node() {
 async fn an_airdrop_is_asked_for_once() {
     let (first, second) = (Node::always(Reply::Http(StatusCode::BAD_GATEWAY, None)).await, Node::always(slot(7)).await);
     let rpc = over(&[&first, &second], LONG);
-    let to = solana_sdk::pubkey::Pubkey::default();
+    let to = Pubkey::default();
     assert!(rpc.request_airdrop(&to, crate::domain::Lamports::new(1)).await.is_err());
     assert_eq!(second.asked().len(), 0);
 }
@@ -114,6 +115,7 @@ async fn a_single_endpoint_is_asked_although_it_rests() {
     assert_eq!(node.asked().len(), 4);
 }
 
+/// E.14, 7.
 #[tokio::test]
 async fn a_single_endpoint_that_limits_is_left_alone_as_it_asks_and_then_asked_again() {
     // It goes on limiting whoever comes before the second is over.
@@ -213,4 +215,62 @@ async fn an_endpoint_that_was_silent_at_the_start_shows_its_cluster_before_it_is
     assert_eq!(rpc.slot().await.unwrap(), Slot(7));
     assert_eq!(foreign.asked(), ["getGenesisHash"], "nothing else is asked of it, ever");
     assert_eq!(good.asked(), ["getGenesisHash", "getSlot", "getSlot"]);
+}
+
+#[tokio::test]
+async fn enough_witnesses_are_not_kept_waiting_by_one_that_is_silent() {
+    let absent = || Reply::Result(json!({"context": {"slot": 5}, "value": [null]}));
+    let (first, second) = (Node::always(absent()).await, Node::always(absent()).await);
+    let silent = Node::always(Reply::Silence).await;
+    let rpc = over(&[&silent, &first, &second], LONG);
+    let said = tokio::time::timeout(LONG / 2, rpc.testimonies(&[Signature::default()], 2)).await;
+    assert_eq!(said.expect("testimony although one is silent").len(), 2);
+    assert_eq!(silent.asked().len(), 1, "it was asked as well");
+}
+
+/// E.14, 14: what a node answers to `getTransaction` of a version 1 transaction, if it is asked for that.
+fn version_1(_: &str, params: &Value) -> Reply {
+    if params[1]["maxSupportedTransactionVersion"].as_u64() < Some(1) {
+        return Reply::Error(-32015);
+    }
+    let balance = |amount: &str| {
+        json!([{"accountIndex": 1, "mint": Pubkey::default().to_string(), "uiTokenAmount": {
+            "amount": amount, "decimals": 6, "uiAmount": null, "uiAmountString": amount,
+        }}])
+    };
+    Reply::Result(json!({
+        "slot": 77, "blockTime": null, "version": 1,
+        "meta": {
+            "err": null, "status": {"Ok": null}, "fee": 5_100, "logMessages": ["a line"], "innerInstructions": [],
+            "preBalances": [9, 0], "postBalances": [4, 0], "computeUnitsConsumed": 150, "costUnits": 1_500,
+            "preTokenBalances": balance("40"), "postTokenBalances": balance("70"),
+        },
+        "transaction": {"signatures": [Signature::default().to_string()], "message": {
+            "header": {"numRequiredSignatures": 1, "numReadonlySignedAccounts": 0, "numReadonlyUnsignedAccounts": 0},
+            "accountKeys": [Pubkey::default().to_string(), spl_token::ID.to_string()],
+            "recentBlockhash": Hash::default().to_string(), "instructions": [],
+            "transactionConfig": {"priorityFee": 100, "computeUnitLimit": 200, "loadedAccountsDataSizeLimit": null,
+                "heapSize": null},
+        }},
+    }))
+}
+
+/// E.14, 14.
+#[tokio::test]
+async fn a_version_1_transaction_is_asked_for_and_read() {
+    let node = Node::start(version_1).await;
+    let rpc = over(&[&node], LONG);
+    let read = rpc.transaction(&Signature::default()).await.unwrap().unwrap();
+    assert_eq!((read.slot, read.fee.get(), read.error.as_ref()), (Slot(77), 5_100, None));
+    assert_eq!(read.logs, ["a line"]);
+    assert_eq!((read.post_token_balances[0].account, read.post_token_balances[0].amount), (spl_token::ID, 70));
+    assert!(read.moved_tokens());
+}
+
+/// E.14, 14: a version that nobody can read yet is no answer, so it is no verdict either.
+#[tokio::test]
+async fn a_transaction_of_an_unknown_version_is_no_answer() {
+    let node = Node::always(Reply::Error(-32015)).await;
+    let read = over(&[&node], LONG).transaction(&Signature::default()).await;
+    assert!(matches!(read, Err(ChainError::Refused { code: -32015, .. })), "{read:?}");
 }

@@ -148,6 +148,7 @@ fn exactly_these_transitions_can_happen() {
     }
 }
 
+/// E.14, 1.
 #[test]
 fn nothing_but_proof_leads_out_of_submitted_by_expiry() {
     let submitted = OrderStatus::Submitted { attempt: attempt() };
