@@ -33,15 +33,28 @@ pub fn program_error(error: &Value, logs: &[String], wire: &[u8]) -> Option<Prog
     Some(ProgramError { program, number })
 }
 
+/// Whether it is a rent that was paid too low: the cluster's rents have changed since they were read.
+pub fn is_low_rent(error: &Value, program_error: Option<ProgramError>) -> bool {
+    const NOT_RENT_EXEMPT: u32 = 0;
+    error.get("InsufficientFundsForRent").is_some()
+        || program_error.is_some_and(|found| found.program == spl_token::ID && found.number == NOT_RENT_EXEMPT)
+}
+
 /// What errors outside any venue mean: token and system programs, and the runtime's own.
 pub fn explain_common(error: &Value, program_error: Option<ProgramError>) -> Failure {
     if let Some(ProgramError { program, number }) = program_error {
         let token = program == spl_token::ID || program == spl_token_2022_interface::ID;
         let system = program == solana_system_interface::program::ID;
+        if is_low_rent(error, program_error) {
+            return Failure::new(
+                ErrorCode::TransactionFailed,
+                "the cluster's rent has risen since it was read; nothing was swapped",
+            );
+        }
         return if (token || system) && number == 1 {
             Failure::new(
                 ErrorCode::InsufficientFunds,
-                "the wallet cannot pay amount, fees and rent: fund it or trade less",
+                "the wallet cannot pay amount, fees and rent, or the rent has risen since: fund it or trade less",
             )
         } else if token && number == 17 {
             Failure::new(ErrorCode::TransactionFailed, "a token account of this swap is frozen")
@@ -78,6 +91,18 @@ mod tests {
         let found = program_error(&error, &logs, &[]).unwrap();
         assert_eq!(found, ProgramError { program: token, number: 1 });
         assert_eq!(explain_common(&error, Some(found)).code, ErrorCode::InsufficientFunds);
+    }
+
+    #[test]
+    fn a_rent_that_is_too_low_is_told_from_other_errors() {
+        let error = |number: u32| json!({"InstructionError": [3, {"Custom": number}]});
+        let token = |number| Some(ProgramError { program: spl_token::ID, number });
+        assert!(is_low_rent(&error(0), token(0)));
+        assert!(is_low_rent(&json!({"InsufficientFundsForRent": {"account_index": 1}}), None));
+        assert!(!is_low_rent(&error(1), token(1)));
+        let system = ProgramError { program: solana_system_interface::program::ID, number: 0 };
+        assert!(!is_low_rent(&error(0), Some(system)));
+        assert_eq!(explain_common(&error(0), token(0)).code, ErrorCode::TransactionFailed);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::execute::{Executor, StepError};
 use crate::{
     chain::{
-        failure::{explain_common, program_error},
+        failure::{explain_common, is_low_rent, program_error},
         transaction::{Accounts, BuildError, Draft, most_in},
     },
     domain::{Attempt, ErrorCode, Failure, Fill, Order, OrderEvent, OrderStatus, Quote},
@@ -75,8 +75,9 @@ impl Executor {
             .await?;
         let memo = self.policy.memo.then(|| format!("swapd:{}", order.id));
         let paid = most_in(order.swap, limit);
-        let rent = parts.treasury.token_rent();
-        let draft = Draft::new(&accounts, &order.token_in, &order.token_out, paid, rent, swap, memo.as_deref())?;
+        let rents = parts.treasury.rents().await;
+        let draft =
+            Draft::new(&accounts, &order.token_in, &order.token_out, paid, rents.token_account, swap, memo.as_deref())?;
 
         let unsigned = draft.for_simulation()?;
         let simulation = parts.rpc.simulate(&unsigned).await?;
@@ -86,6 +87,11 @@ impl Executor {
                 .and_then(|found| venue.explain(&found.program, found.number))
                 .unwrap_or_else(|| explain_common(error, program));
             tracing::debug!(%error, logs = ?simulation.logs, "the simulation fails");
+            let may_be_rent = failure.code == ErrorCode::InsufficientFunds || is_low_rent(error, program);
+            if may_be_rent && parts.treasury.rents_differ(rents).await {
+                let reason = "the cluster's rents have changed since they were read";
+                return Err(StepError::Again(Failure::new(ErrorCode::TransactionFailed, reason)));
+            }
             return match failure.code {
                 ErrorCode::SlippageExceeded => Ok(Built::Stale(failure)),
                 _ => Err(StepError::from_failure(failure)),

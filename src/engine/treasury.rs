@@ -28,6 +28,8 @@ use crate::{
 
 /// A balance older than this is read again before it is used; also whenever it does not suffice.
 const MAX_AGE: Duration = Duration::from_secs(5);
+/// Rents older than this are read again: clusters lower them step by step, and may raise them.
+const RENTS_AGE: Duration = Duration::from_secs(60);
 /// Offset of the amount in a token account, of SPL Token and Token-2022 alike.
 const AMOUNT_OFFSET: usize = 64;
 /// Bytes of an associated account of a Token-2022 mint with the extensions a pool may have, rounded up.
@@ -54,8 +56,8 @@ impl TreasuryError {
     }
 }
 
-/// The cluster's rents, read once at start and again when the treasury is built anew.
-#[derive(Clone, Copy, Debug)]
+/// The cluster's rents, as they were when they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rents {
     /// What an account without data must keep: a wallet's floor.
     pub wallet: Lamports,
@@ -92,9 +94,16 @@ pub enum Freshness {
 pub struct Treasury {
     rpc: Arc<Rpc>,
     store: SharedStore,
-    rents: Rents,
+    rents: tokio::sync::Mutex<Known>,
     fee_cap: Lamports,
     purses: Vec<Purse>,
+}
+
+/// The rents that were read last.
+struct Known {
+    rents: Rents,
+    /// `None` when they may be wrong.
+    read_at: Option<Instant>,
 }
 
 struct Purse {
@@ -119,12 +128,31 @@ impl Treasury {
             .into_iter()
             .map(|wallet| Purse { wallet, busy: AtomicUsize::new(0), balances: Mutex::new(HashMap::new()) })
             .collect();
+        let rents = tokio::sync::Mutex::new(Known { rents, read_at: Some(Instant::now()) });
         Self { rpc, store, rents, fee_cap, purses }
     }
 
-    /// What a plain token account must hold on this cluster.
-    pub const fn token_rent(&self) -> Lamports {
-        self.rents.token_account
+    /// The cluster's rents, read again each minute. The former ones when the chain does not answer: too low a rent is
+    /// found by the simulation, before anything is signed.
+    pub async fn rents(&self) -> Rents {
+        let mut known = self.rents.lock().await;
+        if known.read_at.is_none_or(|at| at.elapsed() >= RENTS_AGE) {
+            match Rents::read(&self.rpc).await {
+                Ok(rents) => *known = Known { rents, read_at: Some(Instant::now()) },
+                Err(error) => {
+                    tracing::debug!(%error, "the rents cannot be read, using the former ones");
+                    // Others wait for this lock: they need not all find out. Rents that may be wrong are asked for again.
+                    known.read_at = known.read_at.map(|_| Instant::now());
+                }
+            }
+        }
+        known.rents
+    }
+
+    /// Whether the cluster's rents are others than these, read anew. Without an answer they are not.
+    pub async fn rents_differ(&self, from: Rents) -> bool {
+        self.rents.lock().await.read_at = None;
+        self.rents().await != from
     }
 
     /// The wallet at this address, if this process has it.
@@ -163,17 +191,18 @@ impl Treasury {
         freshness: Freshness,
     ) -> Result<Reservation, TreasuryError> {
         let balance = self.balance(address, &order.token_in, freshness).await?;
+        let rents = self.rents().await;
         let paid = most_in(order.swap, limit);
         let sells_sol = order.token_in.mint == WRAPPED_SOL;
         // A wrapped-SOL account lives only inside the transaction, but its rent must be there to begin with.
         let mut lamports = BASE_FEE.saturating_add(self.fee_cap);
         if sells_sol {
-            lamports = lamports.saturating_add(self.rents.token_account).saturating_add(Lamports::new(paid.get()));
+            lamports = lamports.saturating_add(rents.token_account).saturating_add(Lamports::new(paid.get()));
         }
         lamports = lamports.saturating_add(if order.token_out.program == spl_token::ID {
-            self.rents.token_account
+            rents.token_account
         } else {
-            self.rents.large_token_account
+            rents.large_token_account
         });
         Ok(Reservation {
             wallet: *address,
@@ -181,7 +210,7 @@ impl Treasury {
             amount: if sells_sol { BaseUnits::ZERO } else { paid },
             lamports,
             balance: balance.amount,
-            balance_lamports: Lamports::new(balance.lamports.get().saturating_sub(self.rents.wallet.get())),
+            balance_lamports: Lamports::new(balance.lamports.get().saturating_sub(rents.wallet.get())),
             as_of: balance.as_of,
         })
     }
