@@ -51,6 +51,26 @@ pub(super) fn fork(error: &Value, result: &mut Value) {
     }
 }
 
+/// Every signature is in a final block at `slot`, without an error and without any effect.
+pub(super) fn not_run(method: &str, params: &Value, slot: u64, result: &mut Value) {
+    if method == "getSignatureStatuses" {
+        for status in statuses(result) {
+            *status = json!({
+                "slot": slot, "confirmations": null, "status": {"Ok": null}, "err": null, "confirmationStatus": "finalized",
+            });
+        }
+        return;
+    }
+    *result = json!({
+        "slot": slot, "blockTime": null, "version": 0,
+        "meta": {
+            "err": null, "status": {"Ok": null}, "fee": 0, "logMessages": [], "innerInstructions": [],
+            "preBalances": [], "postBalances": [], "preTokenBalances": [], "postTokenBalances": [],
+        },
+        "transaction": {"signatures": [params[0]], "message": {"accountKeys": [], "instructions": []}},
+    });
+}
+
 /// Slot and height are smaller by `by`.
 pub(super) fn height_back(by: u64, result: &mut Value) {
     less(by, result);

@@ -137,6 +137,10 @@ impl Call {
             match hit.fault() {
                 Fault::Hide { signatures } => alter::hide(&self.method, &self.params, signatures, result),
                 Fault::ForkedError { error } => alter::fork(error, result),
+                Fault::NotRun => {
+                    let slot = shared.node.slot("confirmed").await.unwrap_or_default();
+                    alter::not_run(&self.method, &self.params, slot, result);
+                }
                 Fault::HeightBack { by } => alter::height_back(*by, result),
                 Fault::Lag { slots } => {
                     let newest =
@@ -162,6 +166,7 @@ const fn alters(fault: &Fault) -> bool {
         fault,
         Fault::Hide { .. }
             | Fault::ForkedError { .. }
+            | Fault::NotRun
             | Fault::HeightBack { .. }
             | Fault::Lag { .. }
             | Fault::FinalityStops

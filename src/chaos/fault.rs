@@ -80,6 +80,9 @@ pub enum Fault {
         #[serde(default = "forked_error")]
         error: Value,
     },
+    /// Every signature asked for is in a block without an error, and its records show that nothing happened: as where the
+    /// payer could not pay. Best together with `swallow`.
+    NotRun,
 
     /// Socket: a notification is lost.
     LoseNotification,
@@ -182,7 +185,7 @@ impl Fault {
         match self {
             Self::Swallow => method == "sendTransaction",
             Self::Refuse(refusal) => refusal.befalls(method),
-            Self::Hide { .. } => matches!(method, "getSignatureStatuses" | "getTransaction"),
+            Self::Hide { .. } | Self::NotRun => matches!(method, "getSignatureStatuses" | "getTransaction"),
             Self::ForkedError { .. } => method == "getSignatureStatuses",
             Self::HeightBack { .. } => matches!(method, "getSlot" | "getBlockHeight" | "getEpochInfo"),
             Self::FinalityStops => matches!(

@@ -160,7 +160,8 @@ pub enum OrderEvent {
         /// What it cost.
         fee: Lamports,
     },
-    /// In a block, with an error: nothing was swapped, the fee is spent, the signature is used up.
+    /// In a block, with an error or without having run: nothing was swapped, the signature is used up, and with an error
+    /// the fee is spent.
     Rejected {
         /// Where.
         landing: Landing,

@@ -6,22 +6,25 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::execute::{Executor, StepError, Stop};
+use super::{
+    effects::Effects,
+    execute::{Executor, StepError, Stop},
+};
 use crate::{
     chain::{
         LandedTransaction, Report, SendAnswer,
         failure::{explain_common, program_error},
     },
-    domain::{Attempt, Failure, Fill, Landing, Order, OrderEvent, OrderStatus, Slot},
+    domain::{Attempt, ErrorCode, Failure, Fill, Landing, Order, OrderEvent, OrderStatus, Slot},
 };
 
-/// The first rest between two looks for a landed transaction's details; doubled each time.
-const DETAILS_REST: Duration = Duration::from_millis(50);
 /// How often the details of a confirmed order are looked for before it is left to the sweeper.
 const SETTLE_TRIES: u32 = 4;
 const SETTLE_REST: Duration = Duration::from_secs(1);
+/// The longest rest between two looks for the effects of a transaction that is in a block.
+const LONGEST_LOOK: Duration = Duration::from_secs(8);
 
 impl Executor {
     /// Sends the stored bytes and stores what becomes of them. Gives the signer's permit back after the first send.
@@ -34,7 +37,7 @@ impl Executor {
     ) -> Result<(), StepError> {
         let OrderStatus::Submitted { attempt } = &order.status else { return Ok(()) };
         let attempt = attempt.clone();
-        if let Some(push) = &self.parts.push {
+        for push in &self.parts.pushes {
             push.subscribe(attempt.signature);
         }
         // What another run signed may have landed long ago: the confirmer asks before it sends.
@@ -53,7 +56,7 @@ impl Executor {
             match report {
                 Report::Unknown(reason) => self.append(order, OrderEvent::OutcomeUnknown { reason }).await?,
                 Report::Expired(proof) => return self.append(order, OrderEvent::Expired { proof }).await,
-                Report::Landed { slot, error: None } => return self.landed(order, &attempt, slot).await,
+                Report::Landed { slot, error: None } => return self.landed(order, &attempt, slot, stop).await,
                 Report::Landed { slot, error: Some(error) } => {
                     return self.rejected(order, &attempt, slot, &error).await;
                 }
@@ -76,12 +79,38 @@ impl Executor {
         }
     }
 
-    async fn landed(&self, order: &mut Order, attempt: &Attempt, slot: Slot) -> Result<(), StepError> {
+    /// Confirmed once its effects are seen. Without any it waits until the transaction can never run any more.
+    async fn landed(&self, order: &mut Order, attempt: &Attempt, slot: Slot, stop: &Stop) -> Result<(), StepError> {
         let landing = Landing { signature: attempt.signature, slot };
-        let details = self.details(attempt, self.policy.details_within).await;
-        let fill = details.as_ref().and_then(|details| self.fill(attempt, details));
-        let fee = details.map(|details| details.fee);
-        self.append(order, OrderEvent::Landed { landing, fill, fee }).await
+        let (mut rest, mut told, mut is_past) = (SETTLE_REST, false, false);
+        loop {
+            match self.effects(attempt, is_past).await {
+                Effects::Executed(details) => {
+                    let fill = details.as_ref().and_then(|details| self.fill(attempt, details));
+                    let fee = details.map(|details| details.fee);
+                    return self.append(order, OrderEvent::Landed { landing, fill, fee }).await;
+                }
+                Effects::Failed(error) => return self.rejected(order, attempt, slot, &error).await,
+                Effects::None => {
+                    let reason =
+                        "in a block, but never run: the wallet could not pay the fee and keep its rent reserve";
+                    let failure = Failure::new(ErrorCode::InsufficientFunds, reason);
+                    return self.append(order, OrderEvent::Rejected { landing, failure }).await;
+                }
+                Effects::Unknown if !told => {
+                    told = true;
+                    let reason = "it is in a block, but nothing shows yet that it was executed".to_owned();
+                    self.append(order, OrderEvent::OutcomeUnknown { reason }).await?;
+                }
+                Effects::Unknown => {}
+            }
+            tokio::select! {
+                () = stop.hard.cancelled() => return Err(StepError::Stopping),
+                () = tokio::time::sleep(rest) => rest = (rest * 2).min(LONGEST_LOOK),
+            }
+            // Before the next look: what is then not there can never come.
+            is_past = self.is_past(attempt).await;
+        }
     }
 
     async fn rejected(&self, order: &mut Order, attempt: &Attempt, slot: Slot, error: &Value) -> Result<(), StepError> {
@@ -116,24 +145,5 @@ impl Executor {
 
     fn fill(&self, attempt: &Attempt, details: &LandedTransaction) -> Option<Fill> {
         self.venue(attempt.venue).ok()?.fill(&attempt.pool, details)
-    }
-
-    /// The landed transaction's records, as soon as the node has them, but not later than `within`.
-    async fn details(&self, attempt: &Attempt, within: Duration) -> Option<LandedTransaction> {
-        let deadline = Instant::now() + within;
-        let mut rest = DETAILS_REST;
-        loop {
-            match tokio::time::timeout_at(deadline, self.parts.rpc.transaction(&attempt.signature)).await {
-                Ok(Ok(Some(details))) => return Some(details),
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "no details yet"),
-                Err(_) => return None,
-            }
-            if Instant::now() + rest >= deadline {
-                return None;
-            }
-            tokio::time::sleep(rest).await;
-            rest *= 2;
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! Engine: what happens to an order between a client's request and its end.
 //!
 //! `journal` is the one door for status changes, `intake` accepts and cancels, `worker` claims jobs and bounds
-//! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps), `treasury` says
-//! which wallet pays, `sweeper` finds orders that nobody drives.
+//! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps, `effects` tells whether
+//! what landed also ran), `treasury` says which wallet pays, `sweeper` finds orders that nobody drives.
 
 pub mod execute;
 pub mod intake;
@@ -12,6 +12,7 @@ pub mod treasury;
 pub mod worker;
 
 mod build;
+mod effects;
 mod land;
 
 pub use execute::{Executor, Parts, Policy};

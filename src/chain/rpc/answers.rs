@@ -99,6 +99,13 @@ pub struct LandedTransaction {
     pub post_token_balances: Vec<TokenBalance>,
 }
 
+impl LandedTransaction {
+    /// Whether any token account held another amount after it than before, as after every swap that ran.
+    pub fn moved_tokens(&self) -> bool {
+        self.pre_token_balances != self.post_token_balances
+    }
+}
+
 /// One token account's balance beside a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenBalance {
