@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
-    chain::{Confirmer, Report, SendAnswer, Watch, confirmer::Settings, push::Push},
+    chain::{Confirmer, Report, SendAnswer, Tip, Watch, confirmer::Settings, push::Push},
     chaos::{Fault, Refusal, Rule, When, Which},
     domain::Attempt,
 };
@@ -46,7 +46,8 @@ impl Flight {
         let (attempt, to) = scene.transfer().await;
         let (shutdown, hint) = (CancellationToken::new(), Arc::new(Notify::new()));
         let mut tasks = JoinSet::new();
-        let (push, task) = Push::new(scene.chaos.ws_url(), hint.clone());
+        let tip = Arc::new(Tip::new(scene.rpc.clone()));
+        let (push, task) = Push::new(scene.chaos.ws_url(), tip, hint.clone());
         tasks.spawn(task.run(shutdown.clone()));
         let (confirmer, task) = Confirmer::new(scene.rpc.clone(), settings, hint);
         tasks.spawn(task.run(shutdown));

@@ -3,6 +3,7 @@
 mod faults;
 mod landing;
 mod limits;
+mod orders;
 mod sockets;
 
 use std::{sync::Arc, time::Duration};

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
     chain::{Rpc, Wallet},
@@ -94,6 +94,12 @@ impl World {
         }
     }
 
+    /// The same with a store of its own.
+    pub fn embedded_anew(&self) -> Setup {
+        let file = self.dir.path().join(format!("{}.db", swapd::domain::OrderId::new()));
+        Setup { store: format!("sqlite:{}", file.display()), ..self.embedded() }
+    }
+
     /// PostgreSQL and Redis at these URLs, under a prefix of its own.
     pub fn shared(&self, postgres: &str, redis: &str) -> Setup {
         Setup {
@@ -116,6 +122,31 @@ impl World {
         let token = self.scenario().token(symbol).unwrap();
         let account = self.scenario().token_account(wallet, token);
         self.account(&account).await.map_or(0, |(_, data)| swapd::engine::treasury::token_amount(&data).unwrap())
+    }
+
+    /// Puts lamports into a wallet, whatever it had. No transaction explains it.
+    pub async fn set_lamports(&self, wallet: &Pubkey, lamports: u64) {
+        self.set_account(wallet, json!({"lamports": lamports})).await;
+    }
+
+    /// Changes the cluster's rent: what an account must hold for each of its bytes and 128 more. The chain starts with
+    /// 6,960 lamports.
+    pub async fn set_rent(&self, lamports_per_byte: u64) {
+        // The sysvar: lamports per byte and year, years (a float), the share that is burnt.
+        let mut data = (lamports_per_byte / 2).to_le_bytes().to_vec();
+        data.extend(2_f64.to_le_bytes());
+        data.push(50);
+        let data: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.set_account(&solana_sdk::sysvar::rent::ID, json!({"data": data})).await;
+        assert_eq!(self.rpc.rent_exemption(0).await.unwrap().get(), lamports_per_byte * 128);
+    }
+
+    async fn set_account(&self, key: &Pubkey, account: Value) {
+        let params = json!([key.to_string(), account]);
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "surfnet_setAccount", "params": params});
+        let answer = reqwest::Client::new().post(self.chain.rpc_url()).json(&call).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert!(answer.get("error").is_none(), "{answer}");
     }
 
     async fn account(&self, key: &Pubkey) -> Option<(u64, Vec<u8>)> {
