@@ -84,7 +84,7 @@ impl HaltTask {
     async fn look(&mut self) {
         // A chain that has just begun has nothing final yet: that is no standstill.
         let seen = self.rpc.finalized_height().await.ok().filter(|height| height.0 > 0);
-        let limit = standstill(self.tip.block_time().await);
+        let limit = standstill(self.tip.block_time());
         let stopped = self.weigh(seen, Instant::now(), limit);
         if stopped != self.halt.stopped.swap(stopped, Ordering::Relaxed) {
             if stopped {

@@ -5,9 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::time::Instant;
 
-use super::{Blockhash, ChainError, Rpc};
+use super::{Blockhash, ChainError, Rpc, one_read::OneRead};
 
 /// Blocks a blockhash lives. The runtime's constant (150), unchanged by the slot times of 2026.
 pub const BLOCKHASH_LIFE: u32 = 150;
@@ -20,10 +20,9 @@ const FIRST_BLOCK_TIME: Duration = Duration::from_millis(20);
 /// The shared cache.
 pub struct Tip {
     rpc: Arc<Rpc>,
-    newest: Mutex<Option<Newest>>,
+    newest: OneRead<Newest>,
 }
 
-#[derive(Clone, Copy)]
 struct Newest {
     blockhash: Blockhash,
     read_at: Instant,
@@ -33,7 +32,7 @@ struct Newest {
 impl Tip {
     /// An empty cache.
     pub fn new(rpc: Arc<Rpc>) -> Self {
-        Self { rpc, newest: Mutex::new(None) }
+        Self { rpc, newest: OneRead::default() }
     }
 
     /// A blockhash young enough to be signed over. Concurrent callers share one read.
@@ -41,27 +40,30 @@ impl Tip {
     /// # Errors
     /// When the cached one is too old and the node does not answer.
     pub async fn blockhash(&self) -> Result<Blockhash, ChainError> {
-        let mut newest = self.newest.lock().await;
-        if let Some(cached) = *newest {
-            let block_time = cached.block_time.unwrap_or(FIRST_BLOCK_TIME);
-            if cached.read_at.elapsed() <= (block_time * MAX_AGE_BLOCKS).min(MAX_AGE) {
-                return Ok(cached.blockhash);
+        let read = || {
+            let (rpc, before) = (self.rpc.clone(), self.newest.last());
+            async move {
+                let blockhash = rpc.latest_blockhash().await?;
+                let read_at = Instant::now();
+                let block_time = before.and_then(|before| before.block_time_until(&blockhash, read_at));
+                Ok(Newest { blockhash, read_at, block_time })
             }
-        }
-        let blockhash = self.rpc.latest_blockhash().await?;
-        let read_at = Instant::now();
-        let block_time = newest.and_then(|before| before.block_time_until(&blockhash, read_at));
-        *newest = Some(Newest { blockhash, read_at, block_time });
-        Ok(blockhash)
+        };
+        Ok(self.newest.get(Newest::is_young, read).await?.blockhash)
     }
 
     /// The measured time between blocks, once two replies could be compared.
-    pub async fn block_time(&self) -> Option<Duration> {
-        self.newest.lock().await.and_then(|newest| newest.block_time)
+    pub fn block_time(&self) -> Option<Duration> {
+        self.newest.last().and_then(|newest| newest.block_time)
     }
 }
 
 impl Newest {
+    fn is_young(&self) -> bool {
+        let block_time = self.block_time.unwrap_or(FIRST_BLOCK_TIME);
+        self.read_at.elapsed() <= (block_time * MAX_AGE_BLOCKS).min(MAX_AGE)
+    }
+
     /// Keeps the former measure while the height has not moved.
     fn block_time_until(&self, next: &Blockhash, at: Instant) -> Option<Duration> {
         let blocks = next.last_valid_block_height.0.checked_sub(self.blockhash.last_valid_block_height.0)?;

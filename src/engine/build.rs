@@ -1,6 +1,6 @@
 //! Build: from a chosen route to a stored signature.
 //!
-//! Owns the order of simulate, price, sign, store. Nothing leaves the process here: the signature is in the store
+//! Owns the order of simulate (where `rehearsal` does not know the answer), price, sign, store. Nothing leaves the process here: the signature is in the store
 //! before the first byte is sent.
 
 use super::execute::{Executor, StepError};
@@ -10,12 +10,8 @@ use crate::{
         transaction::{Accounts, BuildError, Draft, most_in},
     },
     domain::{Attempt, ErrorCode, Failure, Fill, Order, OrderEvent, OrderStatus, Quote},
-    venue::SwapPlan,
+    venue::{SwapPlan, Venue},
 };
-
-/// Room above the simulated compute units: another bank may need a little more.
-const UNITS_MARGIN_PERCENT: u64 = 10;
-const MAX_UNITS: u64 = 1_400_000;
 
 impl From<BuildError> for StepError {
     fn from(error: BuildError) -> Self {
@@ -78,21 +74,14 @@ impl Executor {
         let rent = parts.treasury.token_rent();
         let draft = Draft::new(&accounts, &order.token_in, &order.token_out, paid, rent, swap, memo.as_deref())?;
 
-        let unsigned = draft.for_simulation()?;
-        let simulation = parts.rpc.simulate(&unsigned).await?;
-        if let Some(error) = &simulation.error {
-            let program = program_error(error, &simulation.logs, &unsigned);
-            let failure = program
-                .and_then(|found| venue.explain(&found.program, found.number))
-                .unwrap_or_else(|| explain_common(error, program));
-            tracing::debug!(%error, logs = ?simulation.logs, "the simulation fails");
-            return match failure.code {
-                ErrorCode::SlippageExceeded => Ok(Built::Stale(failure)),
-                _ => Err(StepError::from_failure(failure)),
-            };
-        }
-        let units = (simulation.units * (100 + UNITS_MARGIN_PERCENT)).div_ceil(100).min(MAX_UNITS);
-        let units = u32::try_from(units).expect("at most the runtime's maximum");
+        let newest = parts.tip.blockhash().await?.context_slot;
+        let units = match parts.rehearsals.units_unseen(order, quote, newest) {
+            Some(units) => units,
+            None => match self.simulate(order, quote, &draft, venue.as_ref()).await? {
+                Ok(units) => units,
+                Err(failure) => return Ok(Built::Stale(failure)),
+            },
+        };
         let contended = venue.contended_accounts(&quote.pool).await?;
         let fee = parts.fees.offer(quote.pool, &contended, units).await;
         // Last of all, so that the signature starts with as much life as there is.
@@ -114,6 +103,31 @@ impl Executor {
             priority_fee: fee.lamports,
             wire,
         })))
+    }
+
+    /// The compute units to ask for; the inner error is a pool that moved past the bound.
+    async fn simulate(
+        &self,
+        order: &Order,
+        quote: &Quote,
+        draft: &Draft,
+        venue: &dyn Venue,
+    ) -> Result<Result<u32, Failure>, StepError> {
+        let unsigned = draft.for_simulation()?;
+        let simulation = self.parts.rpc.simulate(&unsigned).await?;
+        let Some(error) = &simulation.error else {
+            return Ok(Ok(self.parts.rehearsals.passed_with(order, quote, simulation.units)));
+        };
+        self.parts.rehearsals.failed_in(&quote.pool);
+        let program = program_error(error, &simulation.logs, &unsigned);
+        let failure = program
+            .and_then(|found| venue.explain(&found.program, found.number))
+            .unwrap_or_else(|| explain_common(error, program));
+        tracing::debug!(%error, logs = ?simulation.logs, "the simulation fails");
+        match failure.code {
+            ErrorCode::SlippageExceeded => Ok(Err(failure)),
+            _ => Err(StepError::from_failure(failure)),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     chain::{
         LandedTransaction, Report, SendAnswer,
         failure::{explain_common, program_error},
+        transaction::BASE_FEE,
     },
     domain::{Attempt, Failure, Fill, Landing, Order, OrderEvent, OrderStatus, Slot},
 };
@@ -34,7 +35,10 @@ impl Executor {
     ) -> Result<(), StepError> {
         let OrderStatus::Submitted { attempt } = &order.status else { return Ok(()) };
         let attempt = attempt.clone();
-        if let Some(push) = &self.parts.push {
+        // A wallet's subscription tells of all its transactions; without it each is subscribed by itself.
+        if let Some(push) = &self.parts.push
+            && self.parts.records.as_ref().is_none_or(|records| !records.are_told())
+        {
             push.subscribe(attempt.signature);
         }
         // What another run signed may have landed long ago: the confirmer asks before it sends.
@@ -78,16 +82,27 @@ impl Executor {
 
     async fn landed(&self, order: &mut Order, attempt: &Attempt, slot: Slot) -> Result<(), StepError> {
         let landing = Landing { signature: attempt.signature, slot };
-        let details = self.details(attempt, self.policy.details_within).await;
-        let fill = details.as_ref().and_then(|details| self.fill(attempt, details));
-        let fee = details.map(|details| details.fee);
+        self.parts.snapshots.moved(slot);
+        let told = self.told(attempt, slot, None).await;
+        let (fill, fee) = match told.and_then(|told| Some((self.fill(attempt, &told)?, told.fee))) {
+            Some((fill, fee)) => (Some(fill), Some(fee)),
+            None => {
+                let details = self.details(attempt, self.policy.details_within).await;
+                (details.as_ref().and_then(|details| self.fill(attempt, details)), details.map(|details| details.fee))
+            }
+        };
         self.append(order, OrderEvent::Landed { landing, fill, fee }).await
     }
 
     async fn rejected(&self, order: &mut Order, attempt: &Attempt, slot: Slot, error: &Value) -> Result<(), StepError> {
         let landing = Landing { signature: attempt.signature, slot };
-        let logs = self.details(attempt, self.policy.details_within).await.map(|details| details.logs);
-        let program = program_error(error, &logs.unwrap_or_default(), &attempt.wire);
+        self.parts.rehearsals.failed_in(&attempt.pool);
+        let details = match self.told(attempt, slot, Some(error)).await {
+            Some(told) => Some(told),
+            None => self.details(attempt, self.policy.details_within).await,
+        };
+        let logs = details.map(|details| details.logs).unwrap_or_default();
+        let program = program_error(error, &logs, &attempt.wire);
         let failure: Failure = program
             .and_then(|found| self.venue(attempt.venue).ok()?.explain(&found.program, found.number))
             .unwrap_or_else(|| explain_common(error, program));
@@ -116,6 +131,19 @@ impl Executor {
 
     fn fill(&self, attempt: &Attempt, details: &LandedTransaction) -> Option<Fill> {
         self.venue(attempt.venue).ok()?.fill(&attempt.pool, details)
+    }
+
+    /// The landed transaction's records as the socket told them: its logs. What it paid follows from its own bytes.
+    async fn told(&self, attempt: &Attempt, slot: Slot, error: Option<&Value>) -> Option<LandedTransaction> {
+        let logs = self.parts.records.as_ref()?.logs(&attempt.signature, slot).await?;
+        Some(LandedTransaction {
+            slot,
+            fee: BASE_FEE.saturating_add(attempt.priority_fee),
+            error: error.cloned(),
+            logs,
+            pre_token_balances: Vec::new(),
+            post_token_balances: Vec::new(),
+        })
     }
 
     /// The landed transaction's records, as soon as the node has them, but not later than `within`.
