@@ -83,14 +83,13 @@ impl Executor {
     async fn landed(&self, order: &mut Order, attempt: &Attempt, slot: Slot) -> Result<(), StepError> {
         let landing = Landing { signature: attempt.signature, slot };
         self.parts.snapshots.moved(slot);
-        let told = self.told(attempt, slot, None).await;
-        let (fill, fee) = match told.and_then(|told| Some((self.fill(attempt, &told)?, told.fee))) {
-            Some((fill, fee)) => (Some(fill), Some(fee)),
-            None => {
-                let details = self.details(attempt, self.policy.details_within).await;
-                (details.as_ref().and_then(|details| self.fill(attempt, details)), details.map(|details| details.fee))
-            }
+        let tells_the_fill = |told: &LandedTransaction| self.fill(attempt, told).is_some();
+        let details = match self.told(attempt, slot, None).await.filter(tells_the_fill) {
+            Some(told) => Some(told),
+            None => self.details(attempt, self.policy.details_within).await,
         };
+        let fill = details.as_ref().and_then(|details| self.fill(attempt, details));
+        let fee = details.map(|details| details.fee);
         self.append(order, OrderEvent::Landed { landing, fill, fee }).await
     }
 

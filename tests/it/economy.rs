@@ -3,7 +3,7 @@
 //! The daemon is a process with the settings of the `devnet` profile; the embedded chain is behind the proxy, which
 //! counts every call and answers 429 where the public devnet would. The windows are the real ten seconds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -50,7 +50,7 @@ impl Devnet {
     /// confirmed with its first signature, and the wallets received on the chain what the orders say: none swapped twice.
     async fn trade(&self, daemons: &[&Daemon], orders: usize, every: Duration) -> Cost {
         let (before, counted) = (self.usdc().await, self.chaos.counts());
-        let mut given = Vec::new();
+        let (begun, mut given) = (Instant::now(), Vec::new());
         let mut clock = tokio::time::interval(every.max(Duration::from_nanos(1)));
         for (n, daemon) in (0..orders).zip(daemons.iter().cycle()) {
             clock.tick().await;
@@ -65,7 +65,7 @@ impl Devnet {
             assert_eq!(order["attempts"].as_array().unwrap().len(), 1, "{order}");
             received += order["filled"]["amountOut"]["base"].as_str().unwrap().parse::<u64>().unwrap();
         }
-        let cost = Cost { orders, counts: since(&self.chaos.counts(), &counted) };
+        let cost = Cost { orders, took: begun.elapsed(), counts: since(&self.chaos.counts(), &counted) };
         assert_eq!(self.usdc().await - before, received);
         cost
     }
@@ -80,6 +80,8 @@ impl Devnet {
 /// What some orders took.
 struct Cost {
     orders: usize,
+    /// From the first order's request to the last one's end.
+    took: Duration,
     counts: Counts,
 }
 
@@ -96,7 +98,8 @@ impl Cost {
     }
 
     fn print(&self, what: &str) {
-        eprintln!("{what}: {} orders, each confirmed once, {} calls limited", self.orders, self.counts.total().limited);
+        let limited = self.counts.total().limited;
+        eprintln!("{what}: {} orders, each confirmed once, in {:.1?}, {limited} calls limited", self.orders, self.took);
         for (method, calls) in self.calls() {
             eprintln!("  {method:<36} {calls:>6} {:>8.2} per order", self.per_order(method));
         }
