@@ -34,12 +34,13 @@ pub use outside::{Outside, connect_rpc, load_wallets, open_store};
 
 use crate::{
     api,
-    chain::{Confirmer, Halt, Rpc, Tip, Wallet, confirmer, fees::Fees, push::Push},
-    config::{Cluster, Config, Secret},
+    chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, Wallet, confirmer, fees::Fees, push::Push},
+    config::{self, Cluster, Config, Secret},
     domain::Lamports,
     engine::{
-        Executor, Intake, Journal, Parts, Policy, Rents, Treasury,
+        Executor, Intake, Journal, Parts, Policy, Rehearsals, Rents, Treasury,
         execute::Stop,
+        rehearsal::Simulate,
         sweeper::{self, Sweeper},
         worker::{Active, Worker},
     },
@@ -114,11 +115,13 @@ impl App {
 
         let store_lock = if role.works() { lock_store(&config)? } else { None };
         let outside = Outside::open(&config).await?;
-        let market = Market::connect(&config, outside.rpc.clone()).await?;
+        let tip = Arc::new(Tip::new(outside.rpc.clone()));
+        let within = config.router.deadline * 4 / 5;
+        let snapshots = Arc::new(Snapshots::new(outside.rpc.clone(), tip.clone(), within));
+        let market = Market::connect(&config, snapshots.clone()).await?;
         let journal = Journal::new(outside.store.clone(), outside.bus.clone());
         guard::remember_chain(&outside, &journal, config.chain.cluster).await?;
 
-        let tip = Arc::new(Tip::new(outside.rpc.clone()));
         let (halt, halting) = Halt::new(outside.rpc.clone());
         let mut app = Self {
             role,
@@ -145,7 +148,7 @@ impl App {
             app.spawn_api(&config, &outside, &market, journal.clone(), (known, page)).await?;
         }
         if role.works() {
-            app.spawn_worker(&config, &outside, &market, journal, wallets, (tip, halt)).await?;
+            app.spawn_worker(&config, &outside, &market, journal, wallets, (tip, snapshots, halt)).await?;
         }
         Ok(app)
     }
@@ -314,7 +317,7 @@ impl App {
         market: &Market,
         journal: Journal,
         wallets: Vec<Arc<Wallet>>,
-        (tip, halt): (Arc<Tip>, Halt),
+        (tip, snapshots, halt): (Arc<Tip>, Arc<Snapshots>, Halt),
     ) -> anyhow::Result<()> {
         let rpc = outside.rpc.clone();
         let cap = Lamports::new(config.chain.priority_fee_cap);
@@ -346,6 +349,17 @@ impl App {
                 "push"
             });
         }
+        // What landed is told by one endpoint; what it does not tell is asked for.
+        let records = config.chain.sockets().first().map(|url| {
+            let addresses = wallets.iter().map(|wallet| wallet.address()).collect();
+            let (records, recording) = Records::new((*url).to_owned(), addresses, hint);
+            let hard = self.stop.hard.clone();
+            self.tasks.spawn(async move {
+                recording.run(hard).await;
+                "records"
+            });
+            records
+        });
         let executor = Executor::new(
             Parts {
                 store: outside.store.clone(),
@@ -353,12 +367,18 @@ impl App {
                 router: market.router.clone(),
                 venues: market.venues.clone(),
                 rpc: rpc.clone(),
+                snapshots,
+                rehearsals: Rehearsals::new(match config.engine.simulate {
+                    config::Simulate::Always => Simulate::Always,
+                    config::Simulate::WhenNeeded => Simulate::WhenNeeded,
+                }),
                 tip,
                 halt,
                 fees: Arc::new(Fees::new(rpc.clone(), config.chain.priority_fee_floor, cap)),
                 treasury: Arc::new(Treasury::new(rpc, outside.store.clone(), rents, cap, wallets)),
                 confirmer,
                 pushes,
+                records,
                 signers: Arc::new(Semaphore::new(config.engine.signers)),
             },
             Policy {

@@ -16,7 +16,7 @@ mod sections;
 
 pub use sections::{
     Api, Chain, Cluster, Engine, Events, Limits, Localnet, MeteoraMock, Metrics, Mode, Orders, Queue, RaydiumCpmm,
-    Router, Store, Token, Wallets,
+    Router, Simulate, Store, Token, Wallets,
 };
 
 /// The profiles that need no file.

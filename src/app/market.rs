@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use solana_sdk::pubkey::Pubkey;
 
 use crate::{
-    chain::Rpc,
+    chain::{Rpc, Snapshots},
     config::{Config, Mode},
     domain::{Bps, Rules, Token},
     router::{self, Router},
@@ -35,8 +35,8 @@ impl Market {
     ///
     /// # Errors
     /// When the chain does not answer, or an account is not what the configuration says.
-    pub async fn connect(config: &Config, rpc: Arc<Rpc>) -> anyhow::Result<Self> {
-        let tokens = read_tokens(config, &rpc).await?;
+    pub async fn connect(config: &Config, snapshots: Arc<Snapshots>) -> anyhow::Result<Self> {
+        let tokens = read_tokens(config, snapshots.rpc()).await?;
         let bps = |raw| Bps::new(raw).context("a slippage is above 10000 basis points");
         let rules = Arc::new(Rules {
             tokens,
@@ -50,7 +50,7 @@ impl Market {
             .map(|text| text.parse().with_context(|| format!("`raydium_cpmm.pools`: {text} is no address")))
             .collect::<anyhow::Result<Vec<Pubkey>>>()?;
         let discovery = if config.raydium_cpmm.discover { Discovery::Every(DISCOVERY_PERIOD) } else { Discovery::Off };
-        let (raydium, missing) = RaydiumCpmm::connect(rpc, config.raydium_cpmm.program, pools, discovery)
+        let (raydium, missing) = RaydiumCpmm::connect(snapshots, config.raydium_cpmm.program, pools, discovery)
             .await
             .context("Raydium CPMM (`raydium_cpmm`) cannot be used")?;
         for pool in missing {

@@ -1,23 +1,29 @@
 //! The chain: everything that crosses an RPC connection, and what is built for it.
 //!
 //! `rpc` asks, over one endpoint or several, `pace` measures how fast blocks come, `halt` watches whether finality goes on,
-//! `tip` remembers the newest blockhash, `fees` what others pay, `wallet` signs, `transaction` builds,
-//! `confirmer` sends the same bytes until it can prove what became of them, `push` hints it when to look.
+//! `tip` remembers the newest blockhash, `fees` what others pay, `snapshots` the pools' accounts; what many ask for at once
+//! is `one_read`. `wallet` signs, `transaction` builds, `confirmer` sends the same bytes until it can prove what became of
+//! them, `push` hints it when to look, and `records` hears what a landed transaction did.
 //! Knows nothing of orders or venues.
 
 pub mod confirmer;
 pub mod failure;
 pub mod fees;
 pub mod halt;
+pub mod one_read;
 pub mod pace;
 pub mod push;
+pub mod records;
 pub mod rpc;
+pub mod snapshots;
 pub mod tip;
 pub mod transaction;
 pub mod wallet;
 
 pub use confirmer::{Confirmer, Report, Watch};
 pub use halt::Halt;
+pub use records::Records;
 pub use rpc::{AccountSnapshot, Blockhash, ChainError, LandedTransaction, Rpc, SendAnswer, SignatureState};
+pub use snapshots::Snapshots;
 pub use tip::Tip;
 pub use wallet::{Wallet, WalletError};

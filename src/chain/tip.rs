@@ -4,13 +4,13 @@
 //! noticeable part of its life; what "noticeable" means in seconds follows from the measured block time.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::{Blockhash, ChainError, Rpc, pace::Pace};
+use super::{Blockhash, ChainError, Rpc, one_read::OneRead, pace::Pace};
 use crate::domain::BlockHeight;
 
 /// Blocks a blockhash lives. The runtime's constant (150), unchanged by the slot times of 2026.
@@ -27,8 +27,13 @@ const FIRST_BLOCK_TIME: Duration = Duration::from_millis(20);
 /// The shared cache.
 pub struct Tip {
     rpc: Arc<Rpc>,
-    newest: tokio::sync::Mutex<Option<(Blockhash, Instant)>>,
-    seen: Mutex<Seen>,
+    newest: OneRead<Newest>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+struct Newest {
+    blockhash: Blockhash,
+    read_at: Instant,
 }
 
 /// What the bounds of all replies say together.
@@ -42,7 +47,7 @@ struct Seen {
 impl Tip {
     /// An empty cache.
     pub fn new(rpc: Arc<Rpc>) -> Self {
-        Self { rpc, newest: tokio::sync::Mutex::default(), seen: Mutex::default() }
+        Self { rpc, newest: OneRead::default(), seen: Arc::default() }
     }
 
     /// A blockhash young enough to be signed over. Concurrent callers share one read.
@@ -50,33 +55,36 @@ impl Tip {
     /// # Errors
     /// When the cached one is too old and the node does not answer, or is so far behind that its newest is too old.
     pub async fn blockhash(&self) -> Result<Blockhash, ChainError> {
-        let mut newest = self.newest.lock().await;
-        if let Some((blockhash, read_at)) = *newest
-            && read_at.elapsed() <= max_age(self.block_time())
-        {
-            return Ok(blockhash);
-        }
-        let blockhash = self.rpc.latest_blockhash().await?;
-        let read_at = Instant::now();
-        if !self.note(blockhash.last_valid_block_height, read_at) {
-            return Err(ChainError::NodeBehind);
-        }
-        *newest = Some((blockhash, read_at));
-        Ok(blockhash)
+        let read = || {
+            let (rpc, seen) = (self.rpc.clone(), self.seen.clone());
+            async move {
+                let blockhash = rpc.latest_blockhash().await?;
+                let read_at = Instant::now();
+                let has_life = lock(&seen).note(blockhash.last_valid_block_height, read_at);
+                if has_life { Ok(Newest { blockhash, read_at }) } else { Err(ChainError::NodeBehind) }
+            }
+        };
+        let is_young = |newest: &Newest| newest.read_at.elapsed() <= max_age(self.block_time());
+        Ok(self.newest.get(is_young, read).await?.blockhash)
     }
 
     /// The measured time between blocks, once replies could be compared.
     pub fn block_time(&self) -> Option<Duration> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).pace.block_time()
+        lock(&self.seen).pace.block_time()
     }
+}
 
+impl Seen {
     /// Whether a blockhash with this bound has enough life before it, as far as other replies tell.
-    fn note(&self, bound: BlockHeight, at: Instant) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.pace.note(bound, at);
-        seen.bound = seen.bound.max(bound);
-        seen.bound.0 - bound.0 <= u64::from(BLOCKHASH_LIFE - LEAST_LIFE)
+    fn note(&mut self, bound: BlockHeight, at: Instant) -> bool {
+        self.pace.note(bound, at);
+        self.bound = self.bound.max(bound);
+        self.bound.0 - bound.0 <= u64::from(BLOCKHASH_LIFE - LEAST_LIFE)
     }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long a blockhash is used after it was read.
@@ -141,7 +149,7 @@ mod tests {
         let bound = rpc.latest_blockhash().await.unwrap().last_valid_block_height;
         for (behind, enough) in [(0, true), (90, true), (91, false)] {
             let tip = Tip::new(rpc.clone());
-            tip.note(BlockHeight(bound.0 + behind), Instant::now()); // what another node has said
+            lock(&tip.seen).note(BlockHeight(bound.0 + behind), Instant::now()); // what another node has said
             assert_eq!(tip.blockhash().await.is_ok(), enough, "{behind} blocks behind");
         }
     }

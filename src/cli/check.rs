@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     app::{self, Market},
-    chain::Rpc,
+    chain::{Rpc, Snapshots},
     config::Config,
     domain::{BaseUnits, ErrorCode, Pair, QuoteRequest, Swap, Token},
     engine::Rents,
@@ -149,7 +149,7 @@ async fn sample_quote(market: &Market, token: &Token) -> Result<String, String> 
 }
 
 async fn market(report: &mut Report, config: &Config, rpc: std::sync::Arc<Rpc>) {
-    match Market::connect(config, rpc).await {
+    match Market::connect(config, Snapshots::over(rpc)).await {
         Ok(market) => {
             for token in &market.rules.tokens {
                 report.line(

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::SwapArguments;
 use crate::{
     app::{Market, connect_rpc},
+    chain::Snapshots,
     config::Config,
     domain::{AmountText, Dialect, OrderRequest, QuoteRequest, Swap, validate},
 };
@@ -24,7 +25,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCode> {
     let (config, _chain) = super::reachable(config).await?;
     let rpc = connect_rpc(&config).await?;
-    let market = Market::connect(&config, rpc).await?;
+    let market = Market::connect(&config, Snapshots::over(rpc)).await?;
     let swap = arguments.swap;
     let request = OrderRequest {
         token_in: swap.token_in,

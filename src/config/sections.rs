@@ -211,6 +211,8 @@ pub struct Engine {
     /// The rest after the first failed try; doubled each time.
     #[serde(with = "humantime_serde")]
     pub backoff: Duration,
+    /// Which swaps are simulated before they are signed.
+    pub simulate: Simulate,
     /// Whether each swap carries a memo with the order's id.
     pub memo: bool,
     /// How long a landed swap's details are waited for before it is called confirmed.
@@ -228,6 +230,16 @@ pub struct Engine {
     /// How long no answer at all may last before an outcome is called unknown.
     #[serde(with = "humantime_serde")]
     pub unknown_after: Duration,
+}
+
+/// Which swaps are simulated before they are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Simulate {
+    /// Every one.
+    Always,
+    /// Those that are not just like one that passed moments ago.
+    WhenNeeded,
 }
 
 /// Key files.
@@ -391,6 +403,7 @@ impl Default for Engine {
             max_signatures: 3,
             max_retries: 3,
             backoff: Duration::from_millis(500),
+            simulate: Simulate::Always,
             memo: true,
             details_within: Duration::from_secs(2),
             sweep_every: Duration::from_secs(1),

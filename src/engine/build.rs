@@ -1,21 +1,20 @@
 //! Build: from a chosen route to a stored signature.
 //!
-//! Owns the order of simulate, price, sign, store. Nothing leaves the process here: the signature is in the store
-//! before the first byte is sent.
+//! Owns the order of simulate (where `rehearsal` does not know the answer), price, sign, store. Nothing leaves the process
+//! here: the signature is in the store before the first byte is sent.
 
-use super::execute::{Executor, StepError};
+use super::{
+    Rents,
+    execute::{Executor, StepError},
+};
 use crate::{
     chain::{
         failure::{explain_common, is_low_rent, program_error},
         transaction::{Accounts, BuildError, Draft, most_in},
     },
     domain::{Attempt, ErrorCode, Failure, Fill, Order, OrderEvent, OrderStatus, Quote},
-    venue::SwapPlan,
+    venue::{SwapPlan, Venue},
 };
-
-/// Room above the simulated compute units: another bank may need a little more.
-const UNITS_MARGIN_PERCENT: u64 = 10;
-const MAX_UNITS: u64 = 1_400_000;
 
 impl From<BuildError> for StepError {
     fn from(error: BuildError) -> Self {
@@ -79,26 +78,14 @@ impl Executor {
         let draft =
             Draft::new(&accounts, &order.token_in, &order.token_out, paid, rents.token_account, swap, memo.as_deref())?;
 
-        let unsigned = draft.for_simulation()?;
-        let simulation = parts.rpc.simulate(&unsigned).await?;
-        if let Some(error) = &simulation.error {
-            let program = program_error(error, &simulation.logs, &unsigned);
-            let failure = program
-                .and_then(|found| venue.explain(&found.program, found.number))
-                .unwrap_or_else(|| explain_common(error, program));
-            tracing::debug!(%error, logs = ?simulation.logs, "the simulation fails");
-            let may_be_rent = failure.code == ErrorCode::InsufficientFunds || is_low_rent(error, program);
-            if may_be_rent && parts.treasury.rents_differ(rents).await {
-                let reason = "the cluster's rents have changed since they were read";
-                return Err(StepError::Again(Failure::new(ErrorCode::TransactionFailed, reason)));
-            }
-            return match failure.code {
-                ErrorCode::SlippageExceeded => Ok(Built::Stale(failure)),
-                _ => Err(StepError::from_failure(failure)),
-            };
-        }
-        let units = (simulation.units * (100 + UNITS_MARGIN_PERCENT)).div_ceil(100).min(MAX_UNITS);
-        let units = u32::try_from(units).expect("at most the runtime's maximum");
+        let newest = parts.tip.blockhash().await?.context_slot;
+        let units = match parts.rehearsals.units_unseen(order, quote, newest) {
+            Some(units) => units,
+            None => match self.simulate(order, quote, &draft, venue.as_ref(), rents).await? {
+                Ok(units) => units,
+                Err(failure) => return Ok(Built::Stale(failure)),
+            },
+        };
         let contended = venue.contended_accounts(&quote.pool).await?;
         let fee = parts.fees.offer(quote.pool, &contended, units).await;
         // Last of all, so that the signature starts with as much life as there is.
@@ -120,6 +107,37 @@ impl Executor {
             priority_fee: fee.lamports,
             wire,
         })))
+    }
+
+    /// The compute units to ask for; the inner error is a pool that moved past the bound.
+    async fn simulate(
+        &self,
+        order: &Order,
+        quote: &Quote,
+        draft: &Draft,
+        venue: &dyn Venue,
+        rents: Rents,
+    ) -> Result<Result<u32, Failure>, StepError> {
+        let unsigned = draft.for_simulation()?;
+        let simulation = self.parts.rpc.simulate(&unsigned).await?;
+        let Some(error) = &simulation.error else {
+            return Ok(Ok(self.parts.rehearsals.passed_with(order, quote, simulation.units)));
+        };
+        self.parts.rehearsals.failed_in(&quote.pool);
+        let program = program_error(error, &simulation.logs, &unsigned);
+        let failure = program
+            .and_then(|found| venue.explain(&found.program, found.number))
+            .unwrap_or_else(|| explain_common(error, program));
+        tracing::debug!(%error, logs = ?simulation.logs, "the simulation fails");
+        let may_be_rent = failure.code == ErrorCode::InsufficientFunds || is_low_rent(error, program);
+        if may_be_rent && self.parts.treasury.rents_differ(rents).await {
+            let reason = "the cluster's rents have changed since they were read";
+            return Err(StepError::Again(Failure::new(ErrorCode::TransactionFailed, reason)));
+        }
+        match failure.code {
+            ErrorCode::SlippageExceeded => Ok(Err(failure)),
+            _ => Err(StepError::from_failure(failure)),
+        }
     }
 }
 

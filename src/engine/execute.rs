@@ -5,16 +5,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Journal, JournalError, Treasury,
+    Journal, JournalError, Rehearsals, Treasury,
     treasury::{Freshness, TreasuryError},
 };
 use crate::{
-    chain::{ChainError, Confirmer, Halt, Rpc, Tip, fees::Fees, push::Push},
+    chain::{ChainError, Confirmer, Halt, Records, Rpc, Snapshots, Tip, fees::Fees, push::Push},
     domain::{BaseUnits, ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Quote, QuoteRequest, Swap, VenueId},
     router::{RouteError, Router},
     store::{SharedStore, Shortfall, StoreError},
@@ -36,6 +39,10 @@ pub struct Parts {
     pub venues: Venues,
     /// Simulates, sends, reads details.
     pub rpc: Arc<Rpc>,
+    /// What quotes are made of: told of every landing.
+    pub snapshots: Arc<Snapshots>,
+    /// Which swaps were simulated lately.
+    pub rehearsals: Rehearsals,
     /// Blockhashes.
     pub tip: Arc<Tip>,
     /// Whether the cluster's finality stands still.
@@ -48,6 +55,8 @@ pub struct Parts {
     pub confirmer: Confirmer,
     /// Hints, of each socket that is configured.
     pub pushes: Vec<Push>,
+    /// What landed transactions did, where an endpoint has a socket.
+    pub records: Option<Records>,
     /// Bounds the orders being routed, built, signed and first sent at the same time.
     pub signers: Arc<Semaphore>,
 }
@@ -330,7 +339,7 @@ impl Executor {
             )));
         }
         let mut shortfall = None;
-        for freshness in [Freshness::Recent, Freshness::Now] {
+        for freshness in [Freshness::Recent, Freshness::Since(Instant::now())] {
             for address in &candidates {
                 let reservation = self.parts.treasury.reservation(address, order, limit, freshness).await?;
                 let event = OrderEvent::Routed { route: route.clone(), limit, wallet: Some(*address) };

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     chain::{
-        LandedTransaction, Report, SendAnswer,
+        LandedTransaction, Records, Report, SendAnswer,
         failure::{explain_common, program_error},
+        transaction::BASE_FEE,
     },
     domain::{Attempt, ErrorCode, Failure, Fill, Landing, Order, OrderEvent, OrderStatus, Slot},
 };
@@ -37,7 +38,9 @@ impl Executor {
     ) -> Result<(), StepError> {
         let OrderStatus::Submitted { attempt } = &order.status else { return Ok(()) };
         let attempt = attempt.clone();
-        for push in &self.parts.pushes {
+        // A wallet's subscription tells of all its transactions; without it each is subscribed by itself.
+        let are_told = self.parts.records.as_ref().is_some_and(Records::are_told);
+        for push in self.parts.pushes.iter().filter(|_| !are_told) {
             push.subscribe(attempt.signature);
         }
         // What another run signed may have landed long ago: the confirmer asks before it sends.
@@ -82,6 +85,13 @@ impl Executor {
     /// Confirmed once its effects are seen. Without any it waits until the transaction can never run any more.
     async fn landed(&self, order: &mut Order, attempt: &Attempt, slot: Slot, stop: &Stop) -> Result<(), StepError> {
         let landing = Landing { signature: attempt.signature, slot };
+        self.parts.snapshots.moved(slot);
+        // The program's own event in the logs says that it ran, and what it moved.
+        if let Some(records) = self.told(attempt, slot, None).await
+            && let Some(fill) = self.fill(attempt, &records)
+        {
+            return self.append(order, OrderEvent::Landed { landing, fill: Some(fill), fee: Some(records.fee) }).await;
+        }
         let (mut rest, mut told, mut is_past) = (SETTLE_REST, false, false);
         loop {
             match self.effects(attempt, is_past).await {
@@ -115,8 +125,13 @@ impl Executor {
 
     async fn rejected(&self, order: &mut Order, attempt: &Attempt, slot: Slot, error: &Value) -> Result<(), StepError> {
         let landing = Landing { signature: attempt.signature, slot };
-        let logs = self.details(attempt, self.policy.details_within).await.map(|details| details.logs);
-        let program = program_error(error, &logs.unwrap_or_default(), &attempt.wire);
+        self.parts.rehearsals.failed_in(&attempt.pool);
+        let details = match self.told(attempt, slot, Some(error)).await {
+            Some(told) => Some(told),
+            None => self.details(attempt, self.policy.details_within).await,
+        };
+        let logs = details.map(|details| details.logs).unwrap_or_default();
+        let program = program_error(error, &logs, &attempt.wire);
         let failure: Failure = program
             .and_then(|found| self.venue(attempt.venue).ok()?.explain(&found.program, found.number))
             .unwrap_or_else(|| explain_common(error, program));
@@ -145,5 +160,18 @@ impl Executor {
 
     fn fill(&self, attempt: &Attempt, details: &LandedTransaction) -> Option<Fill> {
         self.venue(attempt.venue).ok()?.fill(&attempt.pool, details)
+    }
+
+    /// The landed transaction's records as the socket told them: its logs. What it paid follows from its own bytes.
+    async fn told(&self, attempt: &Attempt, slot: Slot, error: Option<&Value>) -> Option<LandedTransaction> {
+        let logs = self.parts.records.as_ref()?.logs(&attempt.signature, slot).await?;
+        Some(LandedTransaction {
+            slot,
+            fee: BASE_FEE.saturating_add(attempt.priority_fee),
+            error: error.cloned(),
+            logs,
+            pre_token_balances: Vec::new(),
+            post_token_balances: Vec::new(),
+        })
     }
 }

@@ -1,12 +1,14 @@
 //! Engine: what happens to an order between a client's request and its end.
 //!
 //! `journal` is the one door for status changes, `intake` accepts and cancels, `worker` claims jobs and bounds
-//! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps, `effects` tells whether
-//! what landed also ran), `treasury` says which wallet pays, `sweeper` finds orders that nobody drives.
+//! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps, `rehearsal` says which
+//! swaps are simulated, `effects` whether what landed also ran), `treasury` says which wallet pays, `sweeper` finds orders
+//! that nobody drives.
 
 pub mod execute;
 pub mod intake;
 pub mod journal;
+pub mod rehearsal;
 pub mod sweeper;
 pub mod treasury;
 pub mod worker;
@@ -18,4 +20,5 @@ mod land;
 pub use execute::{Executor, Parts, Policy};
 pub use intake::{Accepted, CancelError, Intake, SubmitError};
 pub use journal::{Journal, JournalError};
+pub use rehearsal::Rehearsals;
 pub use treasury::{Rents, Treasury};

@@ -1,6 +1,6 @@
 //! Treasury: which wallet pays for an order, and whether it still can.
 //!
-//! Owns the wallets and what was last read of their balances. The promise itself is stored with the order's `Routed`
+//! Owns the wallets and what was last read of their balances, all wallets' in one call. The promise itself is stored with the order's `Routed`
 //! event in one commit, so that orders of any process cannot promise the same lamports twice. A balance is always
 //! read after the store's cursor, so an old one errs on the safe side: orders that ended since still count.
 
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::{
     chain::{
         ChainError, Rpc, Wallet,
+        one_read::OneRead,
         transaction::{BASE_FEE, TOKEN_ACCOUNT_BYTES, WRAPPED_SOL, associated_account, most_in},
     },
     domain::{BaseUnits, ErrorCode, Lamports, Order, Token},
@@ -30,6 +31,8 @@ use crate::{
 const MAX_AGE: Duration = Duration::from_secs(5);
 /// Rents older than this are read again: clusters lower them step by step, and may raise them.
 const RENTS_AGE: Duration = Duration::from_secs(60);
+/// Wallets read in one call: two accounts each, of a hundred.
+const WALLETS_PER_CALL: usize = 50;
 /// Offset of the amount in a token account, of SPL Token and Token-2022 alike.
 const AMOUNT_OFFSET: usize = 64;
 /// Bytes of an associated account of a Token-2022 mint with the extensions a pool may have, rounded up.
@@ -86,8 +89,8 @@ impl Rents {
 pub enum Freshness {
     /// A few seconds old is fine: it errs on the safe side.
     Recent,
-    /// Read now: the recent one did not suffice.
-    Now,
+    /// Read after this moment: the recent one did not suffice.
+    Since(Instant),
 }
 
 /// The wallets of this process.
@@ -97,6 +100,8 @@ pub struct Treasury {
     rents: tokio::sync::Mutex<Known>,
     fee_cap: Lamports,
     purses: Vec<Purse>,
+    /// By mint: as many as are traded.
+    balances: Mutex<HashMap<Pubkey, Arc<OneRead<Balances>>>>,
 }
 
 /// The rents that were read last.
@@ -110,26 +115,27 @@ struct Purse {
     wallet: Arc<Wallet>,
     /// Orders this process is working on with it.
     busy: AtomicUsize,
-    balances: Mutex<HashMap<Pubkey, Balance>>,
 }
 
-#[derive(Clone, Copy)]
+/// What all wallets have, of one mint and of lamports.
+struct Balances {
+    of: HashMap<Pubkey, Balance>,
+    as_of: u64,
+    asked_at: Instant,
+}
+
+#[derive(Clone, Copy, Default)]
 struct Balance {
     amount: BaseUnits,
     lamports: Lamports,
-    as_of: u64,
-    read_at: Instant,
 }
 
 impl Treasury {
     /// Wallets that pay at most `fee_cap` priority fee for a transaction.
     pub fn new(rpc: Arc<Rpc>, store: SharedStore, rents: Rents, fee_cap: Lamports, wallets: Vec<Arc<Wallet>>) -> Self {
-        let purses = wallets
-            .into_iter()
-            .map(|wallet| Purse { wallet, busy: AtomicUsize::new(0), balances: Mutex::new(HashMap::new()) })
-            .collect();
+        let purses = wallets.into_iter().map(|wallet| Purse { wallet, busy: AtomicUsize::new(0) }).collect();
         let rents = tokio::sync::Mutex::new(Known { rents, read_at: Some(Instant::now()) });
-        Self { rpc, store, rents, fee_cap, purses }
+        Self { rpc, store, rents, fee_cap, purses, balances: Mutex::default() }
     }
 
     /// The cluster's rents, read again each minute. The former ones when the chain does not answer: too low a rent is
@@ -190,7 +196,8 @@ impl Treasury {
         limit: BaseUnits,
         freshness: Freshness,
     ) -> Result<Reservation, TreasuryError> {
-        let balance = self.balance(address, &order.token_in, freshness).await?;
+        let balances = self.balances(&order.token_in, freshness).await?;
+        let balance = balances.of.get(address).copied().unwrap_or_default();
         let rents = self.rents().await;
         let paid = most_in(order.swap, limit);
         let sells_sol = order.token_in.mint == WRAPPED_SOL;
@@ -211,34 +218,25 @@ impl Treasury {
             lamports,
             balance: balance.amount,
             balance_lamports: Lamports::new(balance.lamports.get().saturating_sub(rents.wallet.get())),
-            as_of: balance.as_of,
+            as_of: balances.as_of,
         })
     }
 
-    async fn balance(&self, address: &Pubkey, token: &Token, freshness: Freshness) -> Result<Balance, TreasuryError> {
-        let purse = self.purse(address);
-        if freshness == Freshness::Recent
-            && let Some(purse) = purse
-            && let Some(balance) = lock(&purse.balances).get(&token.mint)
-            && balance.read_at.elapsed() <= MAX_AGE
-        {
-            return Ok(*balance);
+    async fn balances(&self, token: &Token, freshness: Freshness) -> Result<Arc<Balances>, TreasuryError> {
+        let one_read = lock(&self.balances).entry(token.mint).or_default().clone();
+        let fresh = |balances: &Balances| match freshness {
+            Freshness::Recent => balances.asked_at.elapsed() <= MAX_AGE,
+            Freshness::Since(moment) => balances.asked_at >= moment,
+        };
+        if let Some(balances) = one_read.last().filter(|balances| fresh(balances)) {
+            return Ok(balances);
         }
         let as_of = self.store.cursor().await?;
-        let snapshot = self.rpc.accounts(&[*address, associated_account(address, token)]).await?;
-        let lamports = snapshot.accounts.first().and_then(Option::as_ref).map_or(0, |account| account.lamports);
-        let amount = snapshot.accounts.get(1).and_then(Option::as_ref).and_then(|account| token_amount(&account.data));
-        let balance = Balance {
-            amount: BaseUnits::new(amount.unwrap_or_default()),
-            lamports: Lamports::new(lamports),
-            as_of,
-            read_at: Instant::now(),
+        let read = || {
+            let wallets: Vec<Pubkey> = self.purses.iter().map(|purse| purse.wallet.address()).collect();
+            read_balances(self.rpc.clone(), wallets, token.clone(), as_of)
         };
-        metrics::gauge!(names::WALLET, "wallet" => address.to_string()).set(names::as_gauge(lamports));
-        if let Some(purse) = purse {
-            lock(&purse.balances).insert(token.mint, balance);
-        }
-        Ok(balance)
+        Ok(one_read.get(fresh, read).await?)
     }
 
     fn purse(&self, address: &Pubkey) -> Option<&Purse> {
@@ -255,6 +253,23 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+async fn read_balances(rpc: Arc<Rpc>, wallets: Vec<Pubkey>, token: Token, as_of: u64) -> Result<Balances, ChainError> {
+    let asked_at = Instant::now();
+    let mut of = HashMap::with_capacity(wallets.len());
+    for wallets in wallets.chunks(WALLETS_PER_CALL) {
+        let keys: Vec<_> = wallets.iter().flat_map(|it| [*it, associated_account(it, &token)]).collect();
+        let accounts = rpc.accounts(&keys).await?.accounts;
+        of.extend(wallets.iter().zip(accounts.chunks(2)).map(|(wallet, found)| {
+            let [system, tokens] = [0, 1].map(|at| found.get(at).and_then(Option::as_ref));
+            let amount = tokens.and_then(|account| token_amount(&account.data)).unwrap_or_default();
+            let lamports = system.map_or(0, |account| account.lamports);
+            metrics::gauge!(names::WALLET, "wallet" => wallet.to_string()).set(names::as_gauge(lamports));
+            (*wallet, Balance { amount: BaseUnits::new(amount), lamports: Lamports::new(lamports) })
+        }));
+    }
+    Ok(Balances { of, as_of, asked_at })
 }
 
 /// The amount in a token account's data.

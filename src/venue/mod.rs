@@ -102,7 +102,7 @@ pub trait Venue: Send + Sync {
         true
     }
 
-    /// The best quote over its pools, from accounts read at one slot per pool.
+    /// The best quote over its pools, from accounts read at one slot per pool and at most a block or two ago.
     async fn quote(&self, request: &QuoteRequest) -> Result<Quote, VenueError>;
 
     /// The swap instruction for a quote of this venue.

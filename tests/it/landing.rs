@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use swapd::{
     chain::{
-        Blockhash, Rpc, Wallet,
+        Blockhash, Rpc, Snapshots, Wallet,
         transaction::{Accounts, Draft, TOKEN_ACCOUNT_BYTES},
     },
     domain::{
@@ -68,7 +68,8 @@ async fn died_after(
     let (token_in, token_out) = (token("SOL"), token("USDC"));
     let pair = Pair { mint_in: token_in.mint, mint_out: token_out.mint };
     let pools = scenario.pools.iter().map(|pool| pool.address).collect();
-    let (venue, _) = RaydiumCpmm::connect(rpc.clone(), scenario.cpmm_program, pools, Discovery::Off).await.unwrap();
+    let snapshots = Snapshots::over(rpc.clone());
+    let (venue, _) = RaydiumCpmm::connect(snapshots, scenario.cpmm_program, pools, Discovery::Off).await.unwrap();
     let quote = venue.quote(&QuoteRequest { pair, swap: Swap::ExactIn(PAID) }).await.unwrap();
     let limit = match bound {
         Bound::Met => quote.amount_out.min_out(Bps::new(100).unwrap()),

@@ -1,6 +1,6 @@
 //! Refusals: why a call brought no answer, sorted by kind and code.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use solana_rpc_client_api::{
     client_error::{Error as ClientError, ErrorKind},
@@ -14,11 +14,11 @@ use crate::domain::ErrorCode;
 const ELSEWHERE: [i64; 5] = [-32001, -32011, -32019, -32020, -32601];
 
 /// Why an RPC call brought no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ChainError {
     /// No connection, a dropped one, or an HTTP error: for a send the outcome is unknown.
     #[error("the RPC endpoint does not answer")]
-    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unreachable(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// No answer in time: for a send the outcome is unknown.
     #[error("the RPC endpoint did not answer {method} within {after:?}")]
     TimedOut {
@@ -129,9 +129,9 @@ pub(super) fn chain_error(method: &'static str, error: ClientError) -> ChainErro
             retry_after: inner.downcast_ref::<Limited>().and_then(|limited| limited.retry_after),
         },
         // Without its URL: an endpoint's key is often part of it.
-        ErrorKind::Reqwest(inner) => ChainError::Unreachable(Box::new(inner.without_url())),
+        ErrorKind::Reqwest(inner) => ChainError::Unreachable(Arc::new(inner.without_url())),
         ErrorKind::SerdeJson(inner) => unreadable(method, inner),
-        other => ChainError::Unreachable(Box::new(other)),
+        other => ChainError::Unreachable(Arc::new(other)),
     }
 }
 

@@ -16,7 +16,7 @@ use solana_sdk::{
 
 use super::{Discovery, RaydiumCpmm};
 use crate::{
-    chain::{LandedTransaction, Rpc},
+    chain::{LandedTransaction, Rpc, Snapshots},
     domain::{BaseUnits, ErrorCode, Fill, Pair, Quote, QuoteRequest, Swap},
     localnet::{Localnet, Options, Pool},
     venue::{SwapPlan, Venue as _},
@@ -50,7 +50,8 @@ impl Chain {
 
     async fn venue(&self, pools: Vec<Pubkey>, discovery: Discovery) -> RaydiumCpmm {
         let program = self.localnet.scenario().cpmm_program;
-        let (venue, missing) = RaydiumCpmm::connect(Arc::clone(&self.rpc), program, pools, discovery).await.unwrap();
+        let (venue, missing) =
+            RaydiumCpmm::connect(Snapshots::over(self.rpc.clone()), program, pools, discovery).await.unwrap();
         assert_eq!(missing, []);
         venue
     }

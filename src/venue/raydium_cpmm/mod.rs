@@ -1,8 +1,8 @@
 //! Raydium CPMM: constant-product pools, also of Token-2022 mints with transfer fees.
 //!
 //! `registry` knows the pools, `layout` decodes accounts, `snapshot` makes a quote of them, `math` is the swap itself,
-//! `program` is the IDL, `fill` reads what happened. This file asks the chain and speaks the venue's contract. Reads
-//! every pool of a pair in one call at one slot for every quote; keeps no price.
+//! `program` is the IDL, `fill` reads what happened. This file asks the chain and speaks the venue's contract. Quotes
+//! every pool of a pair from one snapshot at one slot, which quotes of the same moment share; keeps no price.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use self::{
 };
 use super::{SwapPlan, Venue, VenueError};
 use crate::{
-    chain::{LandedTransaction, Rpc},
+    chain::{LandedTransaction, Snapshots},
     domain::{Failure, Fill, Quote, QuoteRequest, Swap, VenueId},
 };
 
@@ -49,7 +49,7 @@ pub use registry::Discovery;
 
 /// The venue.
 pub struct RaydiumCpmm {
-    rpc: Arc<Rpc>,
+    snapshots: Arc<Snapshots>,
     program: Pubkey,
     /// Writes instructions of the program at its configured id. Holds no key, and nothing is ever sent through it.
     client: Program<Arc<NullSigner>>,
@@ -66,16 +66,17 @@ impl RaydiumCpmm {
     /// observation account and fee configuration are where the program puts them; [`VenueError::Chain`] when the chain
     /// does not answer.
     pub async fn connect(
-        rpc: Arc<Rpc>,
+        snapshots: Arc<Snapshots>,
         program: Pubkey,
         pools: Vec<Pubkey>,
         discovery: Discovery,
     ) -> Result<(Self, Vec<Pubkey>), VenueError> {
+        let rpc = snapshots.rpc();
         let epochs = rpc.accounts(&[sysvar::epoch_schedule::ID]).await?.accounts.into_iter().next().flatten();
         let epochs = epochs.as_ref().and_then(layout::epoch_schedule);
-        let (registry, missing) = Registry::read(Arc::clone(&rpc), program, &pools, discovery).await?;
+        let (registry, missing) = Registry::read(Arc::clone(rpc), program, &pools, discovery).await?;
         let client = instruction_writer(program)?;
-        Ok((Self { rpc, program, client, registry, epochs }, missing))
+        Ok((Self { snapshots, program, client, registry, epochs }, missing))
     }
 
     /// The best quote of pools that were read together; the reason of the most telling refusal if there is none.
@@ -149,7 +150,7 @@ impl Venue for RaydiumCpmm {
         keys.extend(pools.iter().flat_map(|pool| Snapshot::keys(pool)));
         keys.sort_unstable();
         keys.dedup();
-        let read = self.rpc.accounts(&keys).await?;
+        let read = self.snapshots.read(&keys).await?;
         self.best(request, &pools, &Accounts::new(read.slot, &keys, &read.accounts))
     }
 

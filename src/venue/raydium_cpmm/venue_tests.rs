@@ -18,7 +18,7 @@ use super::{
     snapshot::Pool,
 };
 use crate::{
-    chain::Rpc,
+    chain::{Rpc, Snapshots},
     domain::{BaseUnits, ErrorCode, Pair, QuoteRequest, Slot, Swap},
     venue::{SwapPlan, Venue as _, VenueError},
 };
@@ -120,7 +120,7 @@ fn request(case: &Case, pool: &Pool) -> QuoteRequest {
 
 async fn connect(golden: &Golden, chain: &Arc<Chain>, pools: Vec<Pubkey>) -> Result<RaydiumCpmm, VenueError> {
     let rpc = serve(Arc::clone(chain)).await;
-    RaydiumCpmm::connect(rpc, golden.program(), pools, Discovery::Off).await.map(|(venue, _)| venue)
+    RaydiumCpmm::connect(Snapshots::over(rpc), golden.program(), pools, Discovery::Off).await.map(|(venue, _)| venue)
 }
 
 #[tokio::test]
@@ -161,7 +161,8 @@ async fn a_missing_pool_is_reported_and_the_others_serve() {
     let chain = chain_of(&golden, case);
     let gone = Pubkey::new_unique();
     let rpc = serve(chain).await;
-    let connected = RaydiumCpmm::connect(rpc, golden.program(), vec![gone, pool.address], Discovery::Off).await;
+    let connected =
+        RaydiumCpmm::connect(Snapshots::over(rpc), golden.program(), vec![gone, pool.address], Discovery::Off).await;
     let (venue, missing) = connected.unwrap();
     assert_eq!(missing, [gone]);
     venue.quote(&request(case, &pool)).await.unwrap();
@@ -234,9 +235,12 @@ async fn the_best_pool_of_a_pair_wins_and_a_closed_one_is_skipped() {
         assert_eq!(quote.pool, deep_pool, "{swap:?}");
     }
     let off = |pool: &Pubkey| chain.accounts.lock().unwrap().get_mut(pool).unwrap().data[329] = 4;
-    off(&deep_pool);
+    // A venue that has read nothing yet: quotes of the same moment share what they read.
+    let connect = || connect(&golden, &chain, vec![pool.address, deep_pool]);
     let request = QuoteRequest { pair, swap: Swap::ExactIn(BaseUnits::new(1_000_000_000)) };
-    assert_eq!(venue.quote(&request).await.unwrap().pool, pool.address);
+    off(&deep_pool);
+    assert_eq!(connect().await.unwrap().quote(&request).await.unwrap().pool, pool.address);
+    let venue = connect().await.unwrap();
     off(&pool.address);
     let error = venue.quote(&request).await.unwrap_err();
     assert!(matches!(error, VenueError::NotTradable { .. }), "{error}");
@@ -250,7 +254,7 @@ async fn pools_are_found_once_by_many_quotes_at_a_time() {
     let chain = chain_of(&golden, case);
     let rpc = serve(Arc::clone(&chain)).await;
     let discovery = Discovery::Every(Duration::from_secs(600));
-    let (venue, _) = RaydiumCpmm::connect(rpc, golden.program(), Vec::new(), discovery).await.unwrap();
+    let (venue, _) = RaydiumCpmm::connect(Snapshots::over(rpc), golden.program(), Vec::new(), discovery).await.unwrap();
     let request = request(case, &pool);
     let quotes = futures_util::future::join_all((0..8).map(|_| venue.quote(&request))).await;
     for quote in quotes {
@@ -273,7 +277,8 @@ async fn a_failing_search_does_not_stop_the_pools_that_are_known() {
     *chain.searches_fail.lock().unwrap() = true;
     let rpc = serve(Arc::clone(&chain)).await;
     let discovery = Discovery::Every(Duration::from_secs(600));
-    let (venue, _) = RaydiumCpmm::connect(rpc, golden.program(), vec![pool.address], discovery).await.unwrap();
+    let (venue, _) =
+        RaydiumCpmm::connect(Snapshots::over(rpc), golden.program(), vec![pool.address], discovery).await.unwrap();
     for _ in 0..3 {
         venue.quote(&request(case, &pool)).await.unwrap();
     }

@@ -23,6 +23,9 @@ use tokio::{
 
 use super::within_patience;
 
+const QUICK_POLLS: &str =
+    "status_poll = \"50ms\"\nheight_poll = \"200ms\"\nrebroadcast = \"500ms\"\nrebroadcast_per_order = \"0ms\"\n";
+
 /// A chain with funded wallets that outlives any daemon, and a folder for the daemon's files.
 pub struct World {
     pub chain: Localnet,
@@ -43,6 +46,10 @@ pub struct Setup {
     pub more: String,
     /// JSON-RPC and WebSocket in place of the chain's own: something that stands in front of it.
     pub endpoint: Option<(String, String)>,
+    /// More of the section `chain`: quick polls, unless something else is said.
+    pub chain: String,
+    /// What the configuration is laid over.
+    pub profile: Option<&'static str>,
 }
 
 impl World {
@@ -91,6 +98,8 @@ impl World {
             api: String::new(),
             more: String::new(),
             endpoint: None,
+            chain: QUICK_POLLS.into(),
+            profile: None,
         }
     }
 
@@ -109,6 +118,8 @@ impl World {
             api: String::new(),
             more: String::new(),
             endpoint: None,
+            chain: QUICK_POLLS.into(),
+            profile: None,
         }
     }
 
@@ -154,7 +165,7 @@ impl World {
         snapshot.accounts.into_iter().next().unwrap().map(|account| (account.lamports, account.data))
     }
 
-    /// The configuration file of a daemon in this world.
+    /// The configuration of a daemon in this world: a file, over a profile if there is one.
     pub fn config(&self, setup: &Setup) -> PathBuf {
         let scenario = self.scenario();
         let pools: Vec<_> = scenario.pools.iter().map(|pool| format!("\"{}\"", pool.address)).collect();
@@ -165,13 +176,13 @@ impl World {
             .collect();
         let prefix = self.dir.path().file_name().unwrap().to_string_lossy().into_owned();
         let text = format!(
-            "{more}\n[chain]\ncluster = \"local\"\nrpc_url = \"{rpc}\"\nws_url = \"{ws}\"\nstatus_poll = \"50ms\"\n\
-             height_poll = \"200ms\"\nrebroadcast = \"500ms\"\nrebroadcast_per_order = \"0ms\"\n\
+            "{more}\n[chain]\ncluster = \"local\"\nrpc_url = \"{rpc}\"\nws_url = \"{ws}\"\n{chain}\
              [store]\nurl = \"{store}\"\n[queue]\nurl = \"{queue}\"\nprefix = \"{prefix}:\"\n\
              [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n[wallets]\ndir = \"{keys}\"\n\
              [raydium_cpmm]\nprogram = \"{program}\"\npools = [{pools}]\n{tokens}",
             more = setup.more,
             api = setup.api,
+            chain = setup.chain,
             rpc = setup.endpoint.as_ref().map_or(self.chain.rpc_url(), |(rpc, _)| rpc),
             ws = setup.endpoint.as_ref().map_or(self.chain.ws_url(), |(_, ws)| ws),
             store = setup.store,
@@ -183,7 +194,10 @@ impl World {
         );
         let path = self.dir.path().join(format!("{}.toml", swapd::domain::OrderId::new()));
         std::fs::write(&path, text).unwrap();
-        path
+        match setup.profile {
+            Some(profile) => format!("{profile},{}", path.display()).into(),
+            None => path,
+        }
     }
 }
 

@@ -1,0 +1,265 @@
+//! Records: what landed transactions of our wallets did, told over a socket instead of asked for.
+//!
+//! Owns one socket with one subscription per wallet, and the logs of what was last told. That a transaction landed is
+//! never learned here: whoever asks names the slot that the status gave, and a record of another slot is none. What is not
+//! told in time is asked for, so a lost, late or doubled notification costs a call and nothing else.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{
+    StreamExt,
+    future::try_join_all,
+    stream::{once, select_all},
+};
+use solana_commitment_config::CommitmentConfig;
+use solana_pubsub_client::nonblocking::pubsub_client::PubsubClient;
+use solana_rpc_client_api::{
+    config::{RpcTransactionLogsConfig, RpcTransactionLogsFilter},
+    response::{Response, RpcLogsResponse},
+};
+use solana_sdk::{pubkey::Pubkey, signature::Signature};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::Slot;
+
+/// Public sockets drop connections at about 240 subscriptions; with more wallets than this everything is asked for.
+const MOST_WALLETS: usize = 100;
+/// Records that are kept, of about three kilobytes each.
+const KEPT: usize = 2_048;
+/// How long a record is waited for once its transaction is known to have landed.
+const WITHIN: Duration = Duration::from_millis(500);
+/// So many records that did not come, one after the other, are a socket that is silent.
+const SILENT_AFTER: u32 = 3;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const FIRST_REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// Where records are asked for.
+#[derive(Clone)]
+pub struct Records(Arc<Heard>);
+
+#[derive(Default)]
+struct Heard {
+    kept: Mutex<Kept>,
+    /// One was told.
+    news: Notify,
+    /// Every wallet has its subscription.
+    listening: AtomicBool,
+    missed: AtomicU32,
+    /// Too many did not come.
+    silent: Notify,
+}
+
+#[derive(Default)]
+struct Kept {
+    records: HashMap<Signature, Record>,
+    order: VecDeque<Signature>,
+}
+
+struct Record {
+    slot: Slot,
+    logs: Vec<String>,
+}
+
+impl Records {
+    /// The handle, and the task that whoever owns the tasks must run. `hint` is woken by every record.
+    pub fn new(url: String, wallets: Vec<Pubkey>, hint: Arc<Notify>) -> (Self, RecordsTask) {
+        let heard = Arc::new(Heard::default());
+        (Self(heard.clone()), RecordsTask { url, wallets, hint, heard })
+    }
+
+    /// Whether what lands is expected to be told.
+    pub fn are_told(&self) -> bool {
+        self.0.listening.load(Ordering::Relaxed)
+    }
+
+    /// The logs of a transaction that landed in `slot`; `None` when they are not told in time. Each is given once.
+    pub async fn logs(&self, signature: &Signature, slot: Slot) -> Option<Vec<String>> {
+        let wait = if self.are_told() { WITHIN } else { Duration::ZERO };
+        match tokio::time::timeout(wait, self.told(signature)).await {
+            Ok(record) => {
+                self.0.missed.store(0, Ordering::Relaxed);
+                (record.slot == slot).then_some(record.logs)
+            }
+            Err(_) => {
+                if !wait.is_zero() && self.0.missed.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_AFTER {
+                    self.0.silent.notify_one();
+                }
+                None
+            }
+        }
+    }
+
+    async fn told(&self, signature: &Signature) -> Record {
+        loop {
+            let news = self.0.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            if let Some(record) = self.0.kept().records.remove(signature) {
+                return record;
+            }
+            news.await;
+        }
+    }
+}
+
+impl Heard {
+    fn keep(&self, told: Response<RpcLogsResponse>) {
+        let Ok(signature) = told.value.signature.parse() else { return };
+        let record = Record { slot: Slot(told.context.slot), logs: told.value.logs };
+        {
+            let mut kept = self.kept();
+            if kept.records.insert(signature, record).is_none() {
+                kept.order.push_back(signature);
+            }
+            if kept.order.len() > KEPT
+                && let Some(oldest) = kept.order.pop_front()
+            {
+                kept.records.remove(&oldest);
+            }
+        }
+        self.news.notify_waiters();
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The loop behind `Records`.
+pub struct RecordsTask {
+    url: String,
+    wallets: Vec<Pubkey>,
+    hint: Arc<Notify>,
+    heard: Arc<Heard>,
+}
+
+impl RecordsTask {
+    /// Runs until `shutdown`, reconnecting with growing rests.
+    pub async fn run(self, shutdown: CancellationToken) {
+        if self.wallets.len() > MOST_WALLETS {
+            tracing::info!(wallets = self.wallets.len(), "too many wallets for one socket: landed swaps are asked for");
+            return shutdown.cancelled().await;
+        }
+        let mut rest = FIRST_REST;
+        while !shutdown.is_cancelled() {
+            match tokio::time::timeout(CONNECT_TIMEOUT, PubsubClient::new(&self.url)).await {
+                Ok(Ok(client)) => {
+                    if self.listen(&client, &shutdown).await {
+                        rest = FIRST_REST;
+                    }
+                    self.heard.listening.store(false, Ordering::Relaxed);
+                    let _ = tokio::time::timeout(CONNECT_TIMEOUT, client.shutdown()).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "no connection for records, they are asked for"),
+                Err(_) => tracing::debug!("no connection for records in time, they are asked for"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(rest) => rest = (rest * 2).min(LONGEST_REST),
+            }
+        }
+    }
+
+    /// Until the connection ends or falls silent. True when it ever listened.
+    async fn listen(&self, client: &PubsubClient, shutdown: &CancellationToken) -> bool {
+        let config = RpcTransactionLogsConfig { commitment: Some(CommitmentConfig::confirmed()) };
+        let subscribe = try_join_all(self.wallets.iter().map(|wallet| {
+            client.logs_subscribe(RpcTransactionLogsFilter::Mentions(vec![wallet.to_string()]), config.clone())
+        }));
+        let subscribed = tokio::select! {
+            () = shutdown.cancelled() => return false,
+            subscribed = tokio::time::timeout(CONNECT_TIMEOUT, subscribe) => subscribed,
+        };
+        let Ok(Ok(subscriptions)) = subscribed else {
+            tracing::debug!("the socket takes no subscriptions to logs, records are asked for");
+            return false;
+        };
+        // The end of any subscription is the end of all: they are one socket's.
+        let mut told = select_all(
+            subscriptions.into_iter().map(|(told, _)| told.map(Some).chain(once(std::future::ready(None))).boxed()),
+        );
+        self.heard.missed.store(0, Ordering::Relaxed);
+        self.heard.listening.store(true, Ordering::Relaxed);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return true,
+                () = self.heard.silent.notified() => {
+                    tracing::debug!("records do not come any more, connecting again");
+                    return true;
+                }
+                told = told.next() => match told.flatten() {
+                    Some(record) => {
+                        self.heard.keep(record);
+                        self.hint.notify_one();
+                    }
+                    None => return true,
+                },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use solana_rpc_client_api::response::RpcResponseContext;
+
+    use super::*;
+
+    fn told(signature: &Signature, slot: u64) -> Response<RpcLogsResponse> {
+        let value = RpcLogsResponse { signature: signature.to_string(), err: None, logs: vec![format!("in {slot}")] };
+        Response { context: RpcResponseContext::new(slot), value }
+    }
+
+    fn listening() -> Records {
+        let (records, _) = Records::new(String::new(), Vec::new(), Arc::default());
+        records.0.listening.store(true, Ordering::Relaxed);
+        records
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_counts_only_for_the_slot_that_the_status_gave() {
+        let (records, signature) = (listening(), Signature::new_unique());
+        records.0.keep(told(&signature, 7));
+        assert_eq!(records.logs(&signature, Slot(8)).await, None, "it was dropped, and landed again in another block");
+        records.0.keep(told(&signature, 8));
+        assert_eq!(records.logs(&signature, Slot(8)).await.unwrap(), ["in 8"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_comes_a_little_later_is_waited_for_and_a_silent_socket_is_given_up() {
+        let (records, late) = (listening(), Signature::new_unique());
+        let (found, ()) = tokio::join!(records.logs(&late, Slot(1)), async {
+            tokio::time::sleep(WITHIN / 2).await;
+            records.0.keep(told(&late, 1));
+        });
+        assert!(found.is_some());
+        for n in 1..=SILENT_AFTER {
+            assert_eq!(records.0.silent.notified().now_or_never(), None, "{n}");
+            assert_eq!(records.logs(&Signature::new_unique(), Slot(1)).await, None);
+        }
+        assert_eq!(records.0.silent.notified().now_or_never(), Some(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_that_nobody_asks_for_are_forgotten() {
+        let records = listening();
+        let first = Signature::new_unique();
+        records.0.keep(told(&first, 1));
+        for _ in 0..KEPT {
+            records.0.keep(told(&Signature::new_unique(), 1));
+        }
+        let kept = records.0.kept();
+        assert_eq!((kept.records.len(), kept.order.len()), (KEPT, KEPT));
+        assert!(!kept.records.contains_key(&first));
+    }
+}
