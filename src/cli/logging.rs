@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// What has to be finished when the process ends.
 pub(super) struct Logging {
@@ -21,14 +21,14 @@ impl Logging {
         let filter = EnvFilter::try_from_env("SWAPD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
         let lines =
             tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-        let lines: Box<dyn Layer<Registry> + Send + Sync> =
-            if json { lines.json().with_filter(filter).boxed() } else { lines.compact().with_filter(filter).boxed() };
-        let registry = tracing_subscriber::registry().with(lines);
+        // One filter for all. A filter per layer keeps its verdict per thread, and a question that no event follows
+        // (some libraries ask one) makes it drop the next event of that thread.
+        let registry = tracing_subscriber::registry().with(filter);
         #[cfg(feature = "otel")]
-        let (registry, exporter) = match export::provider()? {
-            Some(provider) => (registry.with(Some(export::layer(&provider))), Some(provider)),
-            None => (registry.with(None), None),
-        };
+        let exporter = export::provider()?;
+        #[cfg(feature = "otel")]
+        let registry = registry.with(exporter.as_ref().map(export::layer));
+        let registry = registry.with(if json { lines.json().boxed() } else { lines.compact().boxed() });
         // A second start in one process (tests) keeps the first logger.
         let _ = registry.try_init();
         Ok(Self {
@@ -58,7 +58,7 @@ mod export {
     use opentelemetry::trace::TracerProvider;
     use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
     use tracing::Subscriber;
-    use tracing_subscriber::{EnvFilter, Layer, registry::LookupSpan};
+    use tracing_subscriber::{Layer, registry::LookupSpan};
 
     /// How long the end of the process waits for the collector.
     pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -78,13 +78,11 @@ mod export {
         Ok(Some(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build()))
     }
 
-    /// Our own spans and what was said in them; what libraries do is left out.
+    /// Spans and what was said in them.
     pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("swapd"))
-            .with_filter(EnvFilter::new("off,swapd=info"))
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("swapd"))
     }
 }

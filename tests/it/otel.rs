@@ -26,6 +26,7 @@ async fn an_orders_span_reaches_the_collector_with_what_happened_in_it() {
     let demo = Command::new(env!("CARGO_BIN_EXE_swapd"))
         .arg("demo")
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
+        .env("SWAPD_LOG", "warn,swapd=info") // a command for people says less than the daemon
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .output();
