@@ -1,6 +1,6 @@
 //! Call: one JSON-RPC call from its arrival to its answer.
 //!
-//! Owns the order of things: limits, delay, what is answered instead, the node, what is answered in its place, what is
+//! Owns the order of things: limits, delay and hold, what is answered instead, the node, what is answered in its place, what is
 //! altered. Knows nothing of connections.
 
 use axum::body::Bytes;
@@ -58,16 +58,19 @@ impl Call {
             shared.counts.limited(&self.method);
             return Outcome::Reply(refusal::too_many(&self.id, Some(seconds)));
         }
-        let hits = shared.plan.hits(Side::Http, &self.method);
+        let signature = if self.method == "sendTransaction" { refusal::signature(&self.params) } else { None };
+        let hits = shared.plan.hits(Side::Http, &self.method, signature.as_deref());
         if !hits.is_empty() {
             shared.counts.fault(&self.method);
         }
         for hit in &hits {
-            if let Fault::Delay { min, max } = hit.fault() {
-                tokio::time::sleep(hit.within(*min, *max)).await;
+            match hit.fault() {
+                Fault::Delay { min, max } => tokio::time::sleep(hit.within(*min, *max)).await,
+                Fault::Hold { forward: false } => shared.plan.ended(hit.id).await,
+                _ => {}
             }
         }
-        let outcome = match self.instead(shared, &hits).await {
+        let outcome = match self.instead(shared, &hits, signature.as_deref()).await {
             Some(outcome) => outcome,
             None => self.ask_node(shared, &hits).await,
         };
@@ -78,15 +81,20 @@ impl Call {
     }
 
     /// What is answered without the node.
-    async fn instead(&self, shared: &Shared, hits: &[Hit]) -> Option<Outcome> {
+    async fn instead(&self, shared: &Shared, hits: &[Hit], signature: Option<&str>) -> Option<Outcome> {
         for hit in hits {
             let reply = match hit.fault() {
                 Fault::Drop { seen, forward: false } => return Some((*seen).into()),
                 Fault::TooManyRequests { retry_after } => Some(refusal::too_many(&self.id, *retry_after)),
                 Fault::Refuse(kind) => Some(refusal::refusal(&self.id, &self.params, *kind)),
-                Fault::Swallow => {
-                    refusal::signature(&self.params).map(|signature| refusal::result(&self.id, json!(signature)))
-                }
+                Fault::Swallow => signature.map(|signature| refusal::result(&self.id, json!(signature))),
+                Fault::Late(lateness) => match signature {
+                    Some(signature) => {
+                        shared.late.keep(shared, self.raw.clone(), &self.params, *lateness, hit).await;
+                        Some(refusal::result(&self.id, json!(signature)))
+                    }
+                    None => None,
+                },
                 Fault::Lag { slots } => self.not_reached(shared, *slots).await,
                 _ => None,
             };
@@ -117,6 +125,7 @@ impl Call {
                 }
                 Fault::AcceptThen502 => return Outcome::Reply(refusal::bad_gateway()),
                 Fault::Drop { seen, .. } => return (*seen).into(),
+                Fault::Hold { forward: true } => shared.plan.ended(hit.id).await,
                 _ => {}
             }
         }

@@ -33,6 +33,8 @@ pub struct Counts {
     pub refused_connections: u64,
     /// How often the sockets were cut.
     pub cuts: u64,
+    /// Sends that reached the node late.
+    pub late: u64,
 }
 
 impl Counts {
@@ -78,6 +80,10 @@ impl Counter {
 
     pub fn cut(&self) {
         self.change(|counts| counts.cuts += 1);
+    }
+
+    pub fn late(&self) {
+        self.change(|counts| counts.late += 1);
     }
 
     fn method(&self, method: &str, count: impl FnOnce(&mut MethodCounts)) {

@@ -43,8 +43,16 @@ pub enum Fault {
     /// The node gets the call, the client gets HTTP 502.
     #[serde(rename = "accept_then_502")]
     AcceptThen502,
+    /// The call is held until the rule ends. A client that goes away takes its call with it.
+    Hold {
+        /// The node gets the call at once, and only its answer is held.
+        #[serde(default)]
+        forward: bool,
+    },
     /// A send is answered with its signature, and the node never gets it.
     Swallow,
+    /// A send is answered with its signature, and the node gets it later, whatever becomes of the client.
+    Late(Lateness),
     /// The node seems not to know these signatures: statuses and transactions are null. Empty: any signature.
     Hide {
         /// In base58.
@@ -115,6 +123,27 @@ pub enum Fault {
     CutSocketsEvery(#[serde(with = "humantime_serde")] Duration),
 }
 
+/// When a send that is late reaches the node. The number is drawn evenly from the range.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Lateness {
+    /// So many slots after the call.
+    Slots {
+        /// At least.
+        min: u16,
+        /// At most.
+        max: u16,
+    },
+    /// When the node's height at `processed` is so many blocks past the last one that may hold the transaction. Below
+    /// zero it is just in time, from zero on it is too late. At once, if its blockhash never passed here.
+    Expiry {
+        /// At least.
+        min: i16,
+        /// At most.
+        max: i16,
+    },
+}
+
 /// What a client sees of a call that gets no answer.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
@@ -183,7 +212,7 @@ impl Fault {
     /// Whether a message with this method can suffer it.
     pub(super) fn befalls(&self, method: &str) -> bool {
         match self {
-            Self::Swallow => method == "sendTransaction",
+            Self::Swallow | Self::Late(_) => method == "sendTransaction",
             Self::Refuse(refusal) => refusal.befalls(method),
             Self::Hide { .. } | Self::NotRun => matches!(method, "getSignatureStatuses" | "getTransaction"),
             Self::ForkedError { .. } => method == "getSignatureStatuses",
@@ -205,6 +234,7 @@ impl Fault {
             Self::CutSocketsEvery(_) => false,
             Self::Drop { .. }
             | Self::Delay { .. }
+            | Self::Hold { .. }
             | Self::Duplicate { .. }
             | Self::AcceptThen502
             | Self::Lag { .. }
@@ -222,6 +252,8 @@ impl Fault {
             Self::Delay { max, .. } | Self::DelayNotification { max, .. } if *max > LONGEST => {
                 wrong("a delay of more than ten minutes")
             }
+            Self::Late(Lateness::Slots { min, max }) if min > max => wrong("late by at least more than at most"),
+            Self::Late(Lateness::Expiry { min, max }) if min > max => wrong("late by at least more than at most"),
             Self::CutSocketsEvery(period) if *period < Duration::from_millis(1) => {
                 wrong("sockets cannot be cut more often than each millisecond")
             }

@@ -12,6 +12,7 @@ mod call;
 mod counts;
 mod fault;
 mod http;
+mod late;
 mod limits;
 mod node;
 mod plan;
@@ -35,7 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 use counts::Counter;
 pub use counts::{Counts, MethodCounts};
-pub use fault::{Fault, Refusal, Seen, Which};
+pub use fault::{Fault, Lateness, Refusal, Seen, Which};
+use late::Late;
 use limits::Gate;
 pub use limits::Limits;
 use node::Node;
@@ -126,6 +128,7 @@ struct Shared {
     plan: Plan,
     gate: Gate,
     counts: Counter,
+    late: Late,
     /// Changes with every cut.
     cuts: watch::Sender<u64>,
     room: Arc<Semaphore>,
@@ -153,12 +156,14 @@ impl Chaos {
         if !matches!(ws.scheme(), "ws" | "wss") {
             return Err(ChaosError::Url("ws_url"));
         }
+        let (late, kept) = Late::new();
         let shared = Arc::new(Shared {
             node: Node::new(&options.rpc_url)?,
             ws_url: options.ws_url,
             plan: Plan::new(options.seed),
             gate: Gate::new(options.limits),
             counts: Counter::default(),
+            late,
             cuts: watch::Sender::new(0),
             room: Arc::new(Semaphore::new(CONNECTIONS)),
         });
@@ -172,6 +177,7 @@ impl Chaos {
         tasks.spawn(http::serve(listener, shared.clone(), shutdown.clone()));
         tasks.spawn(socket::serve(ws_listener, shared.clone(), shutdown.clone()));
         tasks.spawn(socket::cut_periodically(shared.clone(), shutdown.clone()));
+        tasks.spawn(late::deliver(kept, shared.clone(), shutdown.clone()));
         Ok(Self { shared, address, ws_address, shutdown, tasks })
     }
 

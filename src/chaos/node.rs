@@ -81,6 +81,11 @@ impl Node {
         self.ask("getSlot", json!([{"commitment": commitment}])).await?.as_u64()
     }
 
+    /// The block height of a commitment.
+    pub async fn height(&self, commitment: &str) -> Option<u64> {
+        self.ask("getBlockHeight", json!([{"commitment": commitment}])).await?.as_u64()
+    }
+
     /// Keeps a true answer to `getLatestBlockhash`.
     pub fn remember(&self, result: &Value) {
         let Some(slot) = result["context"]["slot"].as_u64() else { return };
@@ -89,6 +94,13 @@ impl Node {
         if hashes.len() > HASHES {
             hashes.pop_first();
         }
+    }
+
+    /// The last height at which a transaction over a blockhash may land, if it passed here.
+    pub fn bound_of(&self, blockhash: &str) -> Option<u64> {
+        let hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = hashes.values().rev().find(|value| value["blockhash"] == blockhash)?;
+        value["lastValidBlockHeight"].as_u64()
     }
 
     /// The newest blockhash, with its bound, that was given at `slot` or before.

@@ -9,9 +9,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
-use super::{ChaosError, Fault, Rule};
+use super::{ChaosError, Fault, Rule, When};
 
 /// Names a rule of a running [`super::Chaos`]: they are counted from zero as they are added, over `clear` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +70,12 @@ impl Hit {
         // The low bits decided whether the rule holds, so the time is taken from a draw of its own.
         min + Duration::from_micros(mixed(self.drawn) % steps)
     }
+
+    /// A number of the range, drawn with the hit.
+    pub fn between(&self, min: i64, max: i64) -> i64 {
+        let steps = max.abs_diff(min).saturating_add(1);
+        min.saturating_add_unsigned(mixed(self.drawn) % steps)
+    }
 }
 
 /// Which side of the proxy a message is on.
@@ -107,8 +116,9 @@ impl Plan {
         self.changes.subscribe()
     }
 
-    /// Counts a message for every rule that concerns it, and gives those that befall it, in the order of the rules.
-    pub fn hits(&self, side: Side, method: &str) -> Vec<Hit> {
+    /// Counts a message for every rule that concerns it, and gives those that befall it, in the order of the rules. A
+    /// send comes with its signature.
+    pub fn hits(&self, side: Side, method: &str, signature: Option<&str>) -> Vec<Hit> {
         let mut hits = Vec::new();
         for active in &mut self.state().rules {
             let of_this_side = active.rule.fault.is_for_sockets() == (side == Side::Socket);
@@ -116,9 +126,28 @@ impl Plan {
                 continue;
             }
             active.seen += 1;
-            hits.extend(active.hit(self.seed, active.seen));
+            hits.extend(match (active.rule.when, signature) {
+                (When::SignaturesPerMille(_), None) => None,
+                (When::SignaturesPerMille(_), Some(signature)) => active.hit(self.seed, number_of(signature)),
+                _ => active.hit(self.seed, active.seen),
+            });
         }
         hits
+    }
+
+    /// Waits until a rule has ended.
+    pub async fn ended(&self, id: RuleId) {
+        let mut changes = self.changes();
+        loop {
+            let end = match self.state().rules.iter().find(|active| active.id == id) {
+                Some(active) if !active.is_over() => active.rule.lasts.map(|lasts| active.since + lasts),
+                _ => return,
+            };
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => {}
+            }
+        }
     }
 
     /// The time of the next periodic cut.
@@ -162,10 +191,11 @@ impl Active {
         self.rule.lasts.is_some_and(|lasts| self.since.elapsed() >= lasts)
     }
 
-    fn hit(&self, seed: u64, nth: u64) -> Option<Hit> {
-        let drawn = mixed(mixed(mixed(seed) ^ self.id.0) ^ nth);
+    /// `number` is the count of the message, or stands for its signature.
+    fn hit(&self, seed: u64, number: u64) -> Option<Hit> {
+        let drawn = mixed(mixed(mixed(seed) ^ self.id.0) ^ number);
         let share = u16::try_from(drawn % 1_000).unwrap_or_default(); // below a thousand
-        self.rule.when.holds(nth, share).then(|| Hit { id: self.id, rule: self.rule.clone(), drawn })
+        self.rule.when.holds(number, share).then(|| Hit { id: self.id, rule: self.rule.clone(), drawn })
     }
 
     fn next_tick(&self) -> Option<Instant> {
@@ -173,6 +203,11 @@ impl Active {
         let number = u32::try_from(self.ticks + 1).ok()?;
         (!self.is_over()).then(|| self.since + period.saturating_mul(number))
     }
+}
+
+/// A number for a signature, or any text.
+fn number_of(text: &str) -> u64 {
+    text.bytes().fold(0, |number, byte| mixed(number ^ u64::from(byte)))
 }
 
 /// SplitMix64's output function: every bit of the result depends on every bit of the argument.

@@ -74,14 +74,19 @@ pub(super) fn refusal(id: &Value, params: &Value, kind: Refusal) -> Reply {
 /// The signature that a `sendTransaction` would be answered with. `None` when the bytes cannot be read, or are of a
 /// version that does not begin with its signatures.
 pub(super) fn signature(params: &Value) -> Option<String> {
-    let text = params.get(0)?.as_str()?;
-    let wire = match params.pointer("/1/encoding").and_then(Value::as_str) {
-        Some("base64") => BASE64.decode(text).ok()?,
-        _ => bs58::decode(text).into_vec().ok()?,
-    };
+    let wire = wire(params)?;
     let count = *wire.first()?;
     if !(1..0x80).contains(&count) {
         return None;
     }
     wire.get(1..65).map(|signature| bs58::encode(signature).into_string())
+}
+
+/// The bytes of a `sendTransaction`.
+pub(super) fn wire(params: &Value) -> Option<Vec<u8>> {
+    let text = params.get(0)?.as_str()?;
+    match params.pointer("/1/encoding").and_then(Value::as_str) {
+        Some("base64") => BASE64.decode(text).ok(),
+        _ => bs58::decode(text).into_vec().ok(),
+    }
 }

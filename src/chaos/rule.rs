@@ -42,6 +42,9 @@ pub enum When {
     Every(u64),
     /// This many of a thousand, drawn from the seed, the rule's number and the call's number.
     PerMille(u16),
+    /// This many of a thousand transactions, drawn from the seed, the rule's number and the signature: all sends of the
+    /// same bytes have the same fate. Only sends are befallen.
+    SignaturesPerMille(u16),
 }
 
 /// What a rules file holds.
@@ -90,7 +93,9 @@ impl Rule {
     pub(super) fn check(&self) -> Result<(), ChaosError> {
         let wrong = |reason: String| Err(ChaosError::Rule(reason));
         match self.when {
-            When::PerMille(share) if share > 1_000 => return wrong(format!("{share} of a thousand calls")),
+            When::PerMille(share) | When::SignaturesPerMille(share) if share > 1_000 => {
+                return wrong(format!("{share} of a thousand calls"));
+            }
             When::Every(0) => return wrong("every 0th call".into()),
             _ => {}
         }
@@ -102,7 +107,8 @@ impl Rule {
 }
 
 impl When {
-    /// Whether the rule's `nth` call (from one) is befallen. `drawn` is below a thousand.
+    /// Whether the rule's `nth` call (from one) is befallen. `drawn` is below a thousand, for the call or for the
+    /// signature.
     pub(super) const fn holds(self, nth: u64, drawn: u16) -> bool {
         match self {
             Self::Always => true,
@@ -110,7 +116,7 @@ impl When {
             Self::Times(n) => nth <= n,
             Self::AfterCalls(n) => nth > n,
             Self::Every(n) => n != 0 && nth.is_multiple_of(n),
-            Self::PerMille(share) => drawn < share,
+            Self::PerMille(share) | Self::SignaturesPerMille(share) => drawn < share,
         }
     }
 }

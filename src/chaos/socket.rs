@@ -232,7 +232,7 @@ impl<'a> Pair<'a> {
 
     fn hits(&self, method: &str) -> Vec<Hit> {
         self.shared.counts.call(method);
-        let hits = self.shared.plan.hits(Side::Socket, method);
+        let hits = self.shared.plan.hits(Side::Socket, method, None);
         if !hits.is_empty() {
             self.shared.counts.fault(method);
         }

@@ -98,7 +98,8 @@ fn print(counts: &Counts, json: bool) {
     for (method, it) in counts.methods.iter().map(|(method, it)| (method.as_str(), it)).chain([("all", &all)]) {
         say!("{method:<36} {:>8} {:>8} {:>8}", it.calls, it.limited, it.faults);
     }
-    say!("{} connections refused, sockets cut {} times", counts.refused_connections, counts.cuts);
+    let (refused, cuts, late) = (counts.refused_connections, counts.cuts, counts.late);
+    say!("{refused} connections refused, sockets cut {cuts} times, {late} sends delivered late");
 }
 
 /// The WebSocket that belongs to an RPC URL by convention.

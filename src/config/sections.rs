@@ -360,7 +360,7 @@ impl Default for Queue {
     fn default() -> Self {
         Self {
             url: Secret::new("memory:".into()),
-            lease: Duration::from_secs(2),
+            lease: Duration::from_secs(1),
             max_depth: 10_000,
             prefix: "swapd:".into(),
         }
@@ -407,7 +407,7 @@ impl Default for Engine {
             memo: true,
             details_within: Duration::from_secs(2),
             sweep_every: Duration::from_secs(1),
-            untouched: Duration::from_secs(30),
+            untouched: Duration::from_secs(1),
             shutdown_grace: Duration::from_secs(5),
             unknown_after: Duration::from_secs(10),
         }

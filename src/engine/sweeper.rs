@@ -1,7 +1,8 @@
 //! Sweeper: queues orders that have something left to do and that nobody touches.
 //!
-//! The queue is a hint that may be lost as a whole; the store knows better. Each order is queued again at growing
-//! intervals, so that a long queue does not fill up with repetitions of itself.
+//! The queue is a hint that may be lost as a whole; the store knows better. Only orders without a job get one, so that
+//! it may be done early: what waits or is driven elsewhere is left alone. Each order is looked after at growing
+//! intervals, because asking about a long queue costs something too.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -17,7 +18,8 @@ use crate::{
 };
 
 const PAGE: u32 = 500;
-const LONGEST_INTERVAL: Duration = Duration::from_secs(300);
+/// The longest an order waits whose job was lost after it had been looked after many times.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
 
 /// When an order counts as untouched.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +72,7 @@ impl Sweeper {
             };
             match swept {
                 Ok(0) => {}
-                Ok(count) => tracing::info!(count, "queued unfinished orders that nobody touched"),
+                Ok(count) => tracing::info!(count, "queued unfinished orders that had no job"),
                 Err(error) => tracing::warn!(%error, "sweep ended early"),
             }
             untouched = self.settings.untouched;
@@ -91,14 +93,13 @@ impl Sweeper {
             let Some(last) = page.last().copied() else { return Ok(count) };
             let due: Vec<OrderId> = page.into_iter().filter(|id| self.is_due(id, now)).collect();
             if !due.is_empty() {
-                self.queue.push(&due).await?;
+                count += self.queue.restore(&due).await?;
             }
             for id in &due {
                 let interval = self.queued.get(id).map_or(self.settings.untouched, |queued| queued.interval);
                 let interval = (interval * 2).clamp(self.settings.every, LONGEST_INTERVAL);
                 self.queued.insert(*id, Queued { again_at: now + interval, interval });
             }
-            count += due.len();
             after = Some(last);
         }
     }

@@ -54,6 +54,12 @@ impl MemoryQueue {
         // Nothing panics while holding it.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn tell(&self, added: usize) {
+        for _ in 0..added {
+            self.pushed.notify_one();
+        }
+    }
 }
 
 impl Jobs {
@@ -72,6 +78,12 @@ impl Jobs {
         self.waiting_ids.extend(&missing);
         self.waiting.extend(&missing);
         Some(missing.len())
+    }
+
+    /// Of `ids`, those that are not claimed.
+    fn unclaimed(&self, ids: &[OrderId]) -> Vec<OrderId> {
+        let claimed: HashSet<OrderId> = self.claimed.values().map(|held| held.order_id).collect();
+        ids.iter().filter(|id| !claimed.contains(id)).copied().collect()
     }
 
     fn take(&mut self, now: Instant, lease: Duration) -> Option<Claim> {
@@ -112,10 +124,18 @@ impl Jobs {
 impl JobQueue for MemoryQueue {
     async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError> {
         let added = self.jobs().push(ids, self.max_depth).ok_or(QueueError::Full)?;
-        for _ in 0..added {
-            self.pushed.notify_one();
-        }
+        self.tell(added);
         Ok(())
+    }
+
+    async fn restore(&self, ids: &[OrderId]) -> Result<usize, QueueError> {
+        let added = {
+            let mut jobs = self.jobs();
+            let lost = jobs.unclaimed(ids);
+            jobs.push(&lost, self.max_depth).ok_or(QueueError::Full)?
+        };
+        self.tell(added);
+        Ok(added)
     }
 
     async fn claim(&self) -> Result<Claim, QueueError> {

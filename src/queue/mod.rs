@@ -59,6 +59,9 @@ pub trait JobQueue: Send + Sync {
     /// An id that waits already is left out; one that is claimed is added, for a turn after this one.
     async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError>;
 
+    /// Adds what was lost: the same as `push`, but an id that is claimed is left out as well. How many were added.
+    async fn restore(&self, ids: &[OrderId]) -> Result<usize, QueueError>;
+
     /// Waits for a job: one whose lease ran out first, else the oldest waiting. An outage is waited through for a
     /// while before it is an error, so calling again at once is no busy loop.
     /// A dropped call never loses a job: the next call gets it, or after the lease somebody else does.
@@ -93,7 +96,7 @@ pub struct QueueOptions {
 
 impl Default for QueueOptions {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(2), max_depth: 10_000, prefix: "swapd:".into() }
+        Self { lease: Duration::from_secs(1), max_depth: 10_000, prefix: "swapd:".into() }
     }
 }
 

@@ -69,6 +69,13 @@ struct Read {
     answer: BoxFuture<'static, Result<Option<Entry>, LinkError>>,
 }
 
+/// Which orders get no further job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LeaveOut {
+    Waiting,
+    WaitingAndClaimed,
+}
+
 /// What the server hands out: entry id, its text, how often it was handed out so far.
 type Entry = (String, String, u64);
 
@@ -100,7 +107,7 @@ impl RedisQueue {
     fn read(&self, looks_for_late: bool) -> Read {
         let (link, keys) = (self.reads.clone(), self.keys.clone());
         let lease = if looks_for_late { millis(self.lease) } else { 0 };
-        let block = millis((self.lease / 4).clamp(Duration::from_millis(1), LONGEST_BLOCK));
+        let block = millis(self.between_looks().max(Duration::from_millis(1)));
         let answer = async move {
             let mut now = script(CLAIM, &[&keys.stream]);
             now.arg(GROUP).arg(&keys.consumer).arg(lease);
@@ -131,9 +138,14 @@ impl RedisQueue {
         reading.under_way = None;
         let entry = answer?;
         if looked_for_late && entry.as_ref().is_none_or(|(_, _, deliveries)| *deliveries == 1) {
-            reading.look_for_late = Some(began + (self.lease / 8).min(LONGEST_BLOCK));
+            reading.look_for_late = Some(began + self.between_looks());
         }
         Ok(entry.map(|entry| (entry, began)))
+    }
+
+    /// Between two looks for leases that ran out. No read blocks for longer, so that none delays the next look.
+    fn between_looks(&self) -> Duration {
+        (self.lease / 8).min(LONGEST_BLOCK)
     }
 
     /// Starts the leases of these entries anew; answers those that are lost.
@@ -155,18 +167,11 @@ impl RedisQueue {
 #[async_trait]
 impl JobQueue for RedisQueue {
     async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let mut push = script(PUSH, &[&self.keys.stream, &self.keys.index]);
-        push.arg(GROUP).arg(self.max_depth);
-        for id in ids {
-            push.arg(id.to_string());
-        }
-        match self.commands.query::<u64>(&push).await? {
-            0 => Err(QueueError::Full),
-            _ => Ok(()),
-        }
+        self.add(ids, LeaveOut::Waiting).await.map(drop)
+    }
+
+    async fn restore(&self, ids: &[OrderId]) -> Result<usize, QueueError> {
+        self.add(ids, LeaveOut::WaitingAndClaimed).await
     }
 
     async fn claim(&self) -> Result<Claim, QueueError> {
@@ -233,6 +238,20 @@ impl JobQueue for RedisQueue {
 }
 
 impl RedisQueue {
+    /// Adds all ids but those left out, or none; how many.
+    async fn add(&self, ids: &[OrderId], leave_out: LeaveOut) -> Result<usize, QueueError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let mut push = script(PUSH, &[&self.keys.stream, &self.keys.index]);
+        push.arg(GROUP).arg(self.max_depth).arg(u8::from(leave_out == LeaveOut::WaitingAndClaimed));
+        for id in ids {
+            push.arg(id.to_string());
+        }
+        // The bound is below zero in the answer: a count never is.
+        usize::try_from(self.commands.query::<i64>(&push).await?).map_err(|_| QueueError::Full)
+    }
+
     async fn ack_entry(&self, entry: &str, deliveries: &str, order: &str) -> Result<(), LinkError> {
         let mut ack = script(ACK, &[&self.keys.stream, &self.keys.index]);
         ack.arg(GROUP).arg(&self.keys.consumer).arg(entry).arg(deliveries).arg(order);

@@ -5,6 +5,8 @@ mod bus_contract;
 #[cfg(feature = "localnet")]
 mod chaos;
 #[cfg(feature = "localnet")]
+mod crash;
+#[cfg(feature = "localnet")]
 mod crowd;
 #[cfg(feature = "localnet")]
 mod economy;
@@ -17,8 +19,6 @@ mod otel;
 #[cfg(feature = "localnet")]
 mod outages;
 mod queue_contract;
-#[cfg(feature = "localnet")]
-mod recovery;
 mod servers;
 mod store_contract;
 #[cfg(feature = "localnet")]

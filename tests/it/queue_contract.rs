@@ -50,6 +50,7 @@ on_every_backend! {
     an_acknowledged_job_is_gone
     a_full_queue_takes_all_or_nothing
     an_id_that_waits_is_left_out_and_a_claimed_one_is_added
+    only_an_order_without_a_job_has_one_restored
     a_dropped_claim_loses_nothing
     everybody_who_waits_sees_a_lease_run_out
     what_a_stalled_process_had_taken_goes_to_another
@@ -234,6 +235,24 @@ async fn an_id_that_waits_is_left_out_and_a_claimed_one_is_added(backend: Backen
     assert_eq!(queue.depth().await.unwrap(), 2);
     assert_eq!(claim(&queue).await.order_id, ids[1]);
     assert_eq!(claim(&queue).await.order_id, ids[0]);
+}
+
+async fn only_an_order_without_a_job_has_one_restored(backend: Backend) {
+    let queue = backend.lease(LONG).max_depth(4).open().await;
+    let ids = ids(4);
+    queue.push(&ids[..3]).await.unwrap();
+    let (claimed, done) = (claim(&queue).await, claim(&queue).await);
+    queue.ack(&done).await.unwrap();
+    // One is claimed, one is done, one waits, one was never there.
+    assert_eq!(queue.restore(&ids).await.unwrap(), 2);
+    assert_eq!(queue.restore(&ids).await.unwrap(), 0);
+    assert_eq!(queue.depth().await.unwrap(), 4);
+    let full = queue.restore(&[OrderId::new()]).await;
+    assert!(matches!(full, Err(QueueError::Full)), "{full:?}");
+    queue.ack(&claimed).await.unwrap();
+    for id in [ids[2], ids[1], ids[3]] {
+        assert_eq!(claim(&queue).await.order_id, id);
+    }
 }
 
 /// Polls a future at least once and drops it after `turns` turns of the runtime.

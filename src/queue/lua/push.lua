@@ -1,11 +1,13 @@
--- Adds jobs, all or none; an order that already waits is left out.
--- KEYS: stream, index (order -> its newest entry). ARGV: group, bound, orders...
--- Answers 1, or 0 when the bound forbids it.
-local stream, index, group, bound = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
+-- Adds jobs, all or none; an order that already waits is left out, and one that is claimed if that is asked for.
+-- KEYS: stream, index (order -> its newest entry). ARGV: group, bound, 1 to leave out what is claimed, orders...
+-- Answers how many were added, or -1 when the bound forbids it.
+local stream, index, group, bound, claimed_too = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 
--- The index is only a hint: an entry counts when the stream still has it and nobody has claimed it.
-local function waits(entry)
+-- The index is only a hint: an entry counts when the stream still has it and, unless those count too, nobody has
+-- claimed it.
+local function is_there(entry)
   if not entry or #redis.call('XRANGE', stream, entry, entry) == 0 then return false end
+  if claimed_too then return true end
   local claimed = redis.pcall('XPENDING', stream, group, entry, entry, 1)
   return claimed.err ~= nil or #claimed == 0
 end
@@ -14,15 +16,15 @@ local depth = redis.call('XLEN', stream)
 if depth == 0 then redis.call('DEL', index) end
 
 local missing, seen = {}, {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local order = ARGV[i]
-  if not seen[order] and not waits(redis.call('HGET', index, order)) then
+  if not seen[order] and not is_there(redis.call('HGET', index, order)) then
     missing[#missing + 1] = order
   end
   seen[order] = true
 end
-if #missing > 0 and depth + #missing > bound then return 0 end
+if #missing > 0 and depth + #missing > bound then return -1 end
 for _, order in ipairs(missing) do
   redis.call('HSET', index, order, redis.call('XADD', stream, '*', 'order', order))
 end
-return 1
+return #missing

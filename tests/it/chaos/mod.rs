@@ -2,6 +2,7 @@
 
 mod faults;
 mod landing;
+mod late;
 mod limits;
 mod orders;
 mod sockets;
@@ -16,7 +17,7 @@ use solana_sdk::{
 };
 use solana_system_interface::instruction::transfer;
 use swapd::{
-    chain::{Rpc, Wallet},
+    chain::{Blockhash, Rpc, Wallet},
     chaos::{Chaos, Fault, Options, Rule},
     domain::{Attempt, BaseUnits, Lamports, VenueId},
 };
@@ -93,7 +94,11 @@ impl Scene {
 
     /// A signed transfer to a new address, with what the chain says directly.
     async fn transfer(&self) -> (Attempt, Pubkey) {
-        let blockhash = self.world.rpc.latest_blockhash().await.unwrap();
+        self.transfer_over(self.world.rpc.latest_blockhash().await.unwrap())
+    }
+
+    /// The same over a blockhash.
+    fn transfer_over(&self, blockhash: Blockhash) -> (Attempt, Pubkey) {
         let wallet = Wallet::load_dir(&self.world.keys()).unwrap().remove(0);
         let (owner, recipient) = (wallet.address(), Pubkey::new_unique());
         let instruction = transfer(&owner, &recipient, MOVED);

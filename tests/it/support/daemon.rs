@@ -332,20 +332,25 @@ impl Daemon {
 
     /// Waits until the order has ended and its amounts are known; the order with its history.
     pub async fn ended(&self, id: &str) -> Value {
-        let what = format!("order {id} to end");
+        match self.try_ended(id).await {
+            Ok(order) => order,
+            Err(order) => panic!("waited in vain for an order to end: {order}\n{}", self.log()),
+        }
+    }
+
+    /// The same; as an error, the order that did not end.
+    pub async fn try_ended(&self, id: &str) -> Result<Value, Value> {
+        let mut last = Value::Null;
         let looked = tokio::time::timeout(super::PATIENCE * 4, async {
             loop {
-                let (_, order) = self.get(&format!("/v1/orders/{id}")).await;
-                let read = order["status"] != "confirmed" || !order["filled"].is_null();
-                if matches!(order["status"].as_str(), Some("confirmed" | "failed" | "cancelled")) && read {
-                    return order;
+                last = self.get(&format!("/v1/orders/{id}")).await.1;
+                let read = last["status"] != "confirmed" || !last["filled"].is_null();
+                if matches!(last["status"].as_str(), Some("confirmed" | "failed" | "cancelled")) && read {
+                    return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await; // between looks; nothing relies on its length
             }
         });
-        match looked.await {
-            Ok(order) => order,
-            Err(_) => panic!("waited in vain for {what}:\n{}", self.log()),
-        }
+        if looked.await.is_ok() { Ok(last) } else { Err(last) }
     }
 }

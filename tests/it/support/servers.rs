@@ -34,6 +34,7 @@ const KEEPER: &str = r#"
         case $word in
             start) "$@" </dev/null >>"$dir/log" 2>&1 & pid=$! ;;
             halt) halt ;;
+            stop) kill -INT "$pid"; wait "$pid"; pid= ;;
             freeze) kill -STOP "$pid" ;;
             thaw) kill -CONT "$pid" ;;
         esac
@@ -242,6 +243,11 @@ impl PostgresServer {
     /// The database that every cluster has: for making others.
     pub fn url(&self) -> String {
         format!("postgres://{}@127.0.0.1:{}/postgres?sslmode=disable", self.user, self.port)
+    }
+
+    /// Stops it as an operator does: connections are ended, everything is on the disk.
+    pub fn stop(&mut self) {
+        self.keeper.tell("stop");
     }
 
     /// Stops it as a crash would.
