@@ -6,6 +6,7 @@ mod bus_contract;
 mod chaos;
 #[cfg(feature = "localnet")]
 mod crowd;
+mod idempotency;
 #[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
