@@ -18,7 +18,6 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use solana_sdk::pubkey::Pubkey;
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -38,7 +37,8 @@ use crate::{
     config::{Cluster, Config, Secret},
     domain::Lamports,
     engine::{
-        Executor, Intake, Journal, Parts, Policy, Rents, Treasury,
+        Admission, Control, Executor, Intake, Journal, Parts, Policy, Rents, Treasury,
+        deadline::Deadlines,
         execute::Stop,
         sweeper::{self, Sweeper},
         worker::{Active, Worker},
@@ -119,6 +119,8 @@ impl App {
         guard::remember_chain(&outside, &journal, config.chain.cluster).await?;
 
         let tip = Arc::new(Tip::new(outside.rpc.clone()));
+        let control = Control::open(outside.store.clone(), config.control.pause_file.clone()).await;
+        let control = Arc::new(control.context("the kill switch cannot be read")?);
         let (halt, halting) = Halt::new(outside.rpc.clone(), tip.clone());
         let mut app = Self {
             role,
@@ -140,12 +142,14 @@ impl App {
             halting.run(hard).await;
             "halt"
         });
+        app.spawn_keepers(&config, &outside, &journal, &control);
         if role.serves() {
             let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
-            app.spawn_api(&config, &outside, &market, journal.clone(), (known, page)).await?;
+            let admission = Admission { wallets: known, max_depth: config.queue.max_depth, control: control.clone() };
+            app.spawn_api(&config, &outside, &market, journal.clone(), (admission, page)).await?;
         }
         if role.works() {
-            app.spawn_worker(&config, &outside, &market, journal, wallets, (tip, halt)).await?;
+            app.spawn_worker(&config, &outside, &market, journal, wallets, (tip, halt, control)).await?;
         }
         Ok(app)
     }
@@ -241,22 +245,32 @@ impl App {
         Ok(page)
     }
 
+    /// What every role does: sees the kill switch, and ends orders that were not signed in time.
+    fn spawn_keepers(&mut self, config: &Config, outside: &Outside, journal: &Journal, control: &Arc<Control>) {
+        let (control, hard) = (control.clone(), self.stop.hard.clone());
+        self.tasks.spawn(async move {
+            control.run(hard).await;
+            "control"
+        });
+        let deadlines = Arc::new(Deadlines::new(outside.store.clone(), journal.clone(), config.engine.sweep_every));
+        let soft = self.stop.soft.clone();
+        self.tasks.spawn(async move {
+            deadlines.run(soft).await;
+            "deadlines"
+        });
+    }
+
     async fn spawn_api(
         &mut self,
         config: &Config,
         outside: &Outside,
         market: &Market,
         journal: Journal,
-        (wallets, metrics): (Option<Vec<Pubkey>>, Arc<api::MetricsPage>),
+        (admission, metrics): (Admission, Arc<api::MetricsPage>),
     ) -> anyhow::Result<()> {
-        let intake = Intake::new(
-            journal,
-            outside.store.clone(),
-            outside.queue.clone(),
-            market.rules.clone(),
-            wallets,
-            config.queue.max_depth,
-        );
+        let control = admission.control.clone();
+        let intake =
+            Intake::new(journal, outside.store.clone(), outside.queue.clone(), market.rules.clone(), admission);
         let views = api::Views::new(market.rules.clone(), &explorer_query(config));
         let feed = Arc::new(api::Feed::new(views, config.events.capacity));
         let probes = api::Probes::new(
@@ -275,6 +289,7 @@ impl App {
                 feed: feed.clone(),
                 probes: Arc::new(probes),
                 metrics,
+                control,
             },
             api::Options {
                 api_key: key.map(api::ApiKey::new),
@@ -314,7 +329,7 @@ impl App {
         market: &Market,
         journal: Journal,
         wallets: Vec<Arc<Wallet>>,
-        (tip, halt): (Arc<Tip>, Halt),
+        (tip, halt, control): (Arc<Tip>, Halt, Arc<Control>),
     ) -> anyhow::Result<()> {
         let rpc = outside.rpc.clone();
         let cap = Lamports::new(config.chain.priority_fee_cap);
@@ -354,6 +369,7 @@ impl App {
                 rpc: rpc.clone(),
                 tip,
                 halt,
+                control,
                 fees: Arc::new(Fees::new(rpc.clone(), config.chain.priority_fee_floor, cap)),
                 treasury: Arc::new(Treasury::new(rpc, outside.store.clone(), rents, cap, wallets)),
                 confirmer,

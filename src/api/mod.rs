@@ -12,11 +12,13 @@
 //! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
 //! compat    the older engines' clients, by dialect          health    /health, /ready
+//! control   the kill switch
 //! ```
 
 pub mod auth;
 pub mod body;
 pub mod compat;
+pub mod control;
 pub mod error;
 pub mod feed;
 pub mod follow;
@@ -49,7 +51,12 @@ pub use self::{
     server::serve,
     views::Views,
 };
-use crate::{domain::ErrorCode, engine::Intake, router::Router, store::SharedStore};
+use crate::{
+    domain::ErrorCode,
+    engine::{Control, Intake},
+    router::Router,
+    store::SharedStore,
+};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -113,6 +120,8 @@ pub struct Parts {
     pub probes: Arc<Probes>,
     /// What Prometheus reads.
     pub metrics: Arc<MetricsPage>,
+    /// The kill switch.
+    pub control: Arc<Control>,
 }
 
 /// What every handler shares.
@@ -160,6 +169,10 @@ impl ApiState {
 
     pub(crate) fn metrics(&self) -> &Arc<MetricsPage> {
         &self.0.parts.metrics
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.0.parts.control
     }
 
     pub(crate) fn probes(&self) -> &Probes {

@@ -44,6 +44,8 @@ pub struct OrderWords {
     pub(super) max_in_base: Option<Decimal>,
     pub(super) slippage_bps: Option<Decimal>,
     pub(super) wallet: Option<String>,
+    pub(super) expires_in_ms: Option<i64>,
+    pub(super) expires_at: Option<String>,
     pub(super) kind: Option<String>,
 }
 
@@ -75,6 +77,8 @@ impl OrderWords {
             max_in: either("maxIn", self.max_in, self.max_in_base)?,
             slippage_bps,
             wallet: self.wallet,
+            expires_in_ms: self.expires_in_ms,
+            expires_at: self.expires_at,
         })
     }
 }

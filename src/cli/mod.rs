@@ -26,6 +26,7 @@ mod demo;
 #[cfg(feature = "localnet")]
 mod localnet;
 mod logging;
+mod pause;
 mod quote;
 mod swap;
 mod wallet;
@@ -69,6 +70,14 @@ enum Command {
     Quote(quote::Arguments),
     /// Give a running daemon an order and follow it to its end.
     Swap(swap::Arguments),
+    /// Stop trading: nothing new is signed until `resume`, by no process on this store.
+    Pause {
+        /// Why; shown by `/ready` and `/v1/control`.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let trading go on.
+    Resume,
     /// Try everything the daemon needs and say what would happen.
     Check(check::Arguments),
     /// Put a proxy with faults in front of a Solana endpoint, to see how its clients bear them.
@@ -111,6 +120,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Wallet(command) => wallet::run(command, config()?).await,
         Command::Quote(arguments) => quote::run(arguments, config()?).await,
         Command::Swap(arguments) => swap::run(arguments).await,
+        Command::Pause { reason } => pause::pause(reason, &config()?).await,
+        Command::Resume => pause::resume(&config()?).await,
         Command::Check(arguments) => check::run(arguments, config()?).await,
         Command::ChaosRpc(arguments) => chaos::run(arguments, interrupted()).await,
     }

@@ -218,6 +218,14 @@ pub struct Engine {
     pub unknown_after: Duration,
 }
 
+/// The kill switch.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// As long as this file is there, the processes that see it sign nothing new. Its first line is the reason.
+    pub pause_file: Option<PathBuf>,
+}
+
 /// Key files.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]

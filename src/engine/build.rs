@@ -3,7 +3,10 @@
 //! Owns the order of simulate, price, sign, store. Nothing leaves the process here: the signature is in the store
 //! before the first byte is sent.
 
-use super::execute::{Executor, StepError};
+use super::{
+    deadline::Deadline,
+    execute::{Executor, StepError},
+};
 use crate::{
     chain::{
         failure::{explain_common, program_error},
@@ -25,14 +28,19 @@ impl From<BuildError> for StepError {
 
 impl Executor {
     /// Builds, simulates and signs the order's swap, and stores the signature. `signed_here` tells that this run made it.
-    pub(super) async fn build(&self, order: &mut Order, signed_here: &mut bool) -> Result<(), StepError> {
+    pub(super) async fn build(
+        &self,
+        order: &mut Order,
+        deadline: &Deadline,
+        signed_here: &mut bool,
+    ) -> Result<(), StepError> {
         let OrderStatus::Building { quote } = &order.status else { return Ok(()) };
         let quote = quote.clone();
         if !quote.executable {
             let fill = Fill { amount_in: quote.amount_in, amount_out: quote.amount_out };
             return self.append(order, OrderEvent::PaperFilled { venue: quote.venue, fill }).await;
         }
-        match self.attempt(order, &quote).await? {
+        match self.attempt(order, &quote, deadline).await? {
             Built::Signed(attempt) => {
                 self.append(order, OrderEvent::Signed { attempt: *attempt }).await?;
                 *signed_here = true;
@@ -43,7 +51,7 @@ impl Executor {
         }
     }
 
-    async fn attempt(&self, order: &Order, quote: &Quote) -> Result<Built, StepError> {
+    async fn attempt(&self, order: &Order, quote: &Quote, deadline: &Deadline) -> Result<Built, StepError> {
         let parts = &self.parts;
         if parts.halt.is_stopped() {
             let reason = "the cluster's finality has stopped: nothing is signed until it goes on";
@@ -97,6 +105,7 @@ impl Executor {
         let fee = parts.fees.offer(quote.pool, &contended, units).await;
         // Last of all, so that the signature starts with as much life as there is.
         let blockhash = parts.tip.blockhash().await?;
+        self.may_go_on(order, deadline)?;
         let (signature, wire) = draft.sign(wallet, units, fee.price, blockhash.hash)?;
         Ok(Built::Signed(Box::new(Attempt {
             n: order.signatures + 1,

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Journal, JournalError, Treasury,
+    Control, Journal, JournalError, Treasury,
+    deadline::{Deadline, overdue},
     treasury::{Freshness, TreasuryError},
 };
 use crate::{
@@ -40,6 +41,8 @@ pub struct Parts {
     pub tip: Arc<Tip>,
     /// Whether the cluster's finality stands still.
     pub halt: Halt,
+    /// The kill switch.
+    pub control: Arc<Control>,
     /// Priority fees.
     pub fees: Arc<Fees>,
     /// Wallets.
@@ -100,6 +103,8 @@ pub(super) enum StepError {
     Again(Failure),
     /// Something outside is down; the order waits as long as it takes.
     Outage(Failure),
+    /// Trading is stopped; the order waits until it goes on.
+    Paused(Failure),
     /// Someone else moved the order.
     Moved,
     /// The daemon stops.
@@ -113,9 +118,11 @@ impl StepError {
     pub(super) fn from_failure(failure: Failure) -> Self {
         match failure.code {
             ErrorCode::RpcUnavailable | ErrorCode::StoreUnavailable => Self::Outage(failure),
+            ErrorCode::Paused => Self::Paused(failure),
             ErrorCode::VenueUnavailable
             | ErrorCode::RateLimited
             | ErrorCode::QueueFull
+            | ErrorCode::Overloaded
             | ErrorCode::TransactionFailed => Self::Again(failure),
             ErrorCode::InvalidRequest
             | ErrorCode::UnknownToken
@@ -125,6 +132,7 @@ impl StepError {
             | ErrorCode::UnsupportedMediaType
             | ErrorCode::BodyTooLarge
             | ErrorCode::Unauthorized
+            | ErrorCode::Forbidden
             | ErrorCode::NotFound
             | ErrorCode::MethodNotAllowed
             | ErrorCode::Conflict
@@ -133,6 +141,7 @@ impl StepError {
             | ErrorCode::InsufficientLiquidity
             | ErrorCode::InsufficientFunds
             | ErrorCode::SlippageExceeded
+            | ErrorCode::CapExceeded
             | ErrorCode::Expired
             | ErrorCode::ChainReset
             | ErrorCode::Internal => Self::Final(failure),
@@ -144,6 +153,9 @@ impl From<JournalError> for StepError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Store(StoreError::VersionConflict) => Self::Moved,
+            JournalError::Store(error @ StoreError::Paused) => {
+                Self::Paused(Failure::new(ErrorCode::Paused, error.to_string()))
+            }
             JournalError::Store(error) => Self::Store(error),
             JournalError::Illegal(error) => {
                 Self::Final(Failure::new(ErrorCode::Internal, format!("a step of the engine was impossible: {error}")))
@@ -203,8 +215,11 @@ impl Executor {
 
     async fn walk(&self, order: &mut Order, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
         let mut permit = Some(permit);
+        let deadline = Deadline::of(order);
         let mut signed_here = false;
         let mut outages = 0_u32;
+        // Why the order waits, as its events say it.
+        let mut told = None;
         loop {
             let step = order.next_step();
             let outcome = match step {
@@ -216,10 +231,11 @@ impl Executor {
                     if permit.is_none() || stop.soft.is_cancelled() {
                         return Ok(Drive::Left);
                     }
-                    match step {
-                        NextStep::Claim => self.append(order, OrderEvent::Claimed).await,
-                        NextStep::Route => self.route(order).await,
-                        _ => self.build(order, &mut signed_here).await,
+                    match (self.may_go_on(order, &deadline), step) {
+                        (Err(error), _) => Err(error),
+                        (Ok(()), NextStep::Claim) => self.append(order, OrderEvent::Claimed).await,
+                        (Ok(()), NextStep::Route) => self.route(order).await,
+                        (Ok(()), _) => self.build(order, &deadline, &mut signed_here).await,
                     }
                 }
                 NextStep::Land => self.land(order, &mut permit, std::mem::take(&mut signed_here), stop).await,
@@ -228,9 +244,11 @@ impl Executor {
                     self.settle(order, stop).await
                 }
             };
+            let mut paused = false;
             let rest = match outcome {
                 Ok(()) => {
                     outages = 0;
+                    told = None;
                     continue;
                 }
                 Err(StepError::Moved | StepError::Stopping) => return Ok(Drive::Left),
@@ -252,7 +270,17 @@ impl Executor {
                     let rest = rest(self.policy.backoff, outages);
                     outages += 1;
                     tracing::warn!(code = failure.code.as_str(), reason = failure.reason, ?rest, "order waits");
-                    if outages == 1 {
+                    if told.replace(failure.code) != Some(failure.code) {
+                        self.note_retry(order, failure, rest).await?;
+                    }
+                    rest
+                }
+                Err(StepError::Paused(failure)) => {
+                    // Mostly it ends with `resumed` below; the rest is for a switch that was only seen by the store.
+                    let rest = rest(self.policy.backoff, outages);
+                    outages += 1;
+                    paused = self.parts.control.stopped().is_some();
+                    if told.replace(failure.code) != Some(failure.code) {
                         self.note_retry(order, failure, rest).await?;
                     }
                     rest
@@ -261,8 +289,21 @@ impl Executor {
             permit = None;
             tokio::select! {
                 () = stop.soft.cancelled() => return Ok(Drive::Left),
-                () = tokio::time::sleep(rest) => {}
+                () = self.parts.control.resumed(), if paused => {}
+                () = tokio::time::sleep(rest), if !paused => {}
+                () = deadline.passed() => {}
             }
+        }
+    }
+
+    /// Whether a step towards a signature may be taken now.
+    pub(super) fn may_go_on(&self, order: &Order, deadline: &Deadline) -> Result<(), StepError> {
+        if deadline.has_passed(order) {
+            return Err(StepError::Final(overdue()));
+        }
+        match self.parts.control.stopped() {
+            Some(failure) => Err(StepError::Paused(failure)),
+            None => Ok(()),
         }
     }
 

@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 use solana_sdk::pubkey::Pubkey;
 use time::OffsetDateTime;
 
-use super::{Journal, JournalError};
+use super::{Control, Journal, JournalError};
 use crate::{
-    domain::{Dialect, ErrorCode, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, Rules, validate},
+    domain::{
+        Dialect, ErrorCode, Expiry, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, Rules, validate,
+    },
     queue::SharedQueue,
     store::{Creation, IdempotencyKey, SharedStore, StoreError},
 };
@@ -40,6 +42,9 @@ pub enum SubmitError {
         /// Orders waiting.
         depth: u64,
     },
+    /// Trading is stopped.
+    #[error("{0}: try again later")]
+    Paused(String),
     /// The store did not answer.
     #[error("the order could not be stored: try again later")]
     Store(#[from] StoreError),
@@ -52,6 +57,7 @@ impl SubmitError {
             Self::Refused(refused) => refused.code,
             Self::KeyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::QueueFull { .. } => ErrorCode::QueueFull,
+            Self::Paused(_) => ErrorCode::Paused,
             Self::Store(error) => error.code(),
         }
     }
@@ -82,28 +88,35 @@ impl CancelError {
     }
 }
 
+/// What an order has to pass beside the rules.
+pub struct Admission {
+    /// The wallets an order may name, where this process knows them.
+    pub wallets: Option<Vec<Pubkey>>,
+    /// Orders are refused while this many jobs wait.
+    pub max_depth: u64,
+    /// Orders are refused while trading is stopped.
+    pub control: Arc<Control>,
+}
+
 /// The front door of the engine.
 pub struct Intake {
     journal: Journal,
     store: SharedStore,
     queue: SharedQueue,
     rules: Arc<Rules>,
-    /// The wallets an order may name, where this process knows them.
-    wallets: Option<Vec<Pubkey>>,
-    max_depth: u64,
+    admission: Admission,
 }
 
 impl Intake {
-    /// Accepts orders by `rules`, refusing while `max_depth` jobs wait.
+    /// Accepts orders by `rules` that pass `admission`.
     pub fn new(
         journal: Journal,
         store: SharedStore,
         queue: SharedQueue,
         rules: Arc<Rules>,
-        wallets: Option<Vec<Pubkey>>,
-        max_depth: u64,
+        admission: Admission,
     ) -> Self {
-        Self { journal, store, queue, rules, wallets, max_depth }
+        Self { journal, store, queue, rules, admission }
     }
 
     /// What may be traded.
@@ -122,7 +135,7 @@ impl Intake {
         idempotency_key: Option<&str>,
     ) -> Result<Accepted, SubmitError> {
         let new = validate(request, dialect, &self.rules)?;
-        if let (Some(wallet), Some(known)) = (&new.wallet, &self.wallets)
+        if let (Some(wallet), Some(known)) = (&new.wallet, &self.admission.wallets)
             && !known.contains(wallet)
         {
             return Err(OrderRefused::new(
@@ -132,20 +145,18 @@ impl Intake {
             .into());
         }
         let key = idempotency_key.map(|key| IdempotencyKey { key: key.to_owned(), body: digest(&new) });
-        // An unreachable queue does not refuse orders: the store has them and the sweeper queues them later.
-        if let Ok(depth) = self.queue.depth().await
-            && depth >= self.max_depth
-        {
-            // What was accepted before is answered as before, however much waits.
+        let now = OffsetDateTime::now_utc();
+        let order = Order::create(OrderId::new(), new, now);
+        if let Err(refusal) = self.admit(&order, now).await {
+            // What was accepted before is answered as before, whatever is in the way now.
             return match &key {
                 Some(key) => match self.store.used_key(key).await? {
                     Some(creation) => self.earlier(creation).await,
-                    None => Err(SubmitError::QueueFull { depth }),
+                    None => Err(refusal),
                 },
-                None => Err(SubmitError::QueueFull { depth }),
+                None => Err(refusal),
             };
         }
-        let order = Order::create(OrderId::new(), new, OffsetDateTime::now_utc());
         match self.journal.create(&order, key.as_ref()).await? {
             Creation::New(_) => {
                 if let Err(error) = self.queue.push(&[order.id]).await {
@@ -154,6 +165,21 @@ impl Intake {
                 Ok(Accepted { order, fresh: true })
             }
             earlier => self.earlier(earlier).await,
+        }
+    }
+
+    /// Whether a new order may come in now.
+    async fn admit(&self, order: &Order, now: OffsetDateTime) -> Result<(), SubmitError> {
+        if order.is_overdue(now) {
+            return Err(OrderRefused::new(ErrorCode::InvalidRequest, "`expiresAt` has passed already").into());
+        }
+        if let Some(failure) = self.admission.control.stopped() {
+            return Err(SubmitError::Paused(failure.reason));
+        }
+        // An unreachable queue does not refuse orders: the store has them and the sweeper queues them later.
+        match self.queue.depth().await {
+            Ok(depth) if depth >= self.admission.max_depth => Err(SubmitError::QueueFull { depth }),
+            _ => Ok(()),
         }
     }
 
@@ -205,6 +231,12 @@ fn digest(new: &NewOrder) -> [u8; 32] {
     ] {
         hash.update(part.as_bytes());
         hash.update([0]);
+    }
+    // A duration as it was asked for: a repeated request means the same deadline, though it is counted from later.
+    match new.expiry {
+        None => {}
+        Some(Expiry::In(duration)) => hash.update(format!("in {} ms", duration.whole_milliseconds())),
+        Some(Expiry::At(at)) => hash.update(format!("at {} ns", at.unix_timestamp_nanos())),
     }
     hash.finalize().into()
 }

@@ -2,8 +2,11 @@
 //!
 //! `journal` is the one door for status changes, `intake` accepts and cancels, `worker` claims jobs and bounds
 //! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps), `treasury` says
-//! which wallet pays, `sweeper` finds orders that nobody drives.
+//! which wallet pays, `sweeper` finds orders that nobody drives, `control` is the kill switch and `deadline` ends what was
+//! not signed in time.
 
+pub mod control;
+pub mod deadline;
 pub mod execute;
 pub mod intake;
 pub mod journal;
@@ -14,7 +17,8 @@ pub mod worker;
 mod build;
 mod land;
 
+pub use control::Control;
 pub use execute::{Executor, Parts, Policy};
-pub use intake::{Accepted, CancelError, Intake, SubmitError};
+pub use intake::{Accepted, Admission, CancelError, Intake, SubmitError};
 pub use journal::{Journal, JournalError};
 pub use treasury::{Rents, Treasury};

@@ -21,6 +21,7 @@ pub(super) trait Columns {
     fn integer(&self, name: &str) -> Result<i64, StoreError>;
     fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
     fn time(&self, name: &str) -> Result<OffsetDateTime, StoreError>;
+    fn maybe_time(&self, name: &str) -> Result<Option<OffsetDateTime>, StoreError>;
 
     /// An integer that is never below zero.
     fn count(&self, name: &str) -> Result<u64, StoreError> {
@@ -74,6 +75,9 @@ macro_rules! columns_of {
             fn time(&self, name: &str) -> Result<OffsetDateTime, StoreError> {
                 Ok(self.try_get(name)?)
             }
+            fn maybe_time(&self, name: &str) -> Result<Option<OffsetDateTime>, StoreError> {
+                Ok(self.try_get(name)?)
+            }
         }
     };
 }
@@ -106,6 +110,7 @@ pub(super) fn order(row: &impl Columns) -> Result<Order, StoreError> {
         slippage: Bps::new(row.small("slippage_bps")?).map_err(|error| StoreError::Corrupt(error.to_string()))?,
         limit: row.maybe_parsed("limit_amount")?,
         wallet: row.maybe_parsed::<Pubkey>("wallet")?,
+        expires_at: row.maybe_time("expires_at")?,
         signatures: row.small("signatures")?,
         retries: row.small("retries")?,
         status: row.json("state")?,

@@ -46,6 +46,9 @@ pub enum StoreError {
     /// The wallet has promised the rest of its balance to other orders.
     #[error("the wallet cannot promise that much")]
     ReservationRefused(Shortfall),
+    /// Trading is stopped by the fact [`PAUSED`]: no signature is stored.
+    #[error("trading is paused: nothing new is signed")]
+    Paused,
     /// The database did not answer, is locked, full, read-only or gone. Try again later. A write that ends so may
     /// have been made or not: reload before it is tried again.
     #[error("the store is unavailable")]
@@ -67,6 +70,7 @@ impl StoreError {
         match self {
             Self::VersionConflict => ErrorCode::Conflict,
             Self::ReservationRefused(_) => ErrorCode::InsufficientFunds,
+            Self::Paused => ErrorCode::Paused,
             Self::Unavailable(_) => ErrorCode::StoreUnavailable,
             Self::Refused(_) | Self::Corrupt(_) | Self::Open(_) => ErrorCode::Internal,
         }
@@ -116,11 +120,16 @@ pub async fn open(url: &str) -> Result<SharedStore, StoreError> {
     }
 }
 
-/// The one migration of a backend so far. They are numbered from 1 and never edited once released.
-fn migrations(first: &'static str) -> Migrator {
-    let first = Migration::new(1, "orders".into(), MigrationType::Simple, first.into(), false);
-    Migrator { migrations: vec![first].into(), ..Migrator::DEFAULT }
+/// The migrations of a backend: number, name and text. They are never edited once released.
+fn migrations(all: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let one = |&(number, name, text): &(i64, &'static str, &'static str)| {
+        Migration::new(number, name.into(), MigrationType::Simple, text.into(), false)
+    };
+    Migrator { migrations: all.iter().map(one).collect::<Vec<_>>().into(), ..Migrator::DEFAULT }
 }
+
+/// The fact that stops every process from signing, as long as it is not empty. What it says is the engine's.
+pub const PAUSED: &str = "paused";
 
 /// What a reservation lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +250,7 @@ pub trait OrderStore: Send + Sync {
     async fn used_key(&self, key: &IdempotencyKey) -> Result<Option<Creation>, StoreError>;
 
     /// Stores `event` and the order as it is after it, if the stored version is `order.version - 1`.
-    /// `Signed` also stores the attempt with its bytes; `Landed`, `Rejected`, `Expired` and `ChainReset` its outcome.
+    /// `Signed` also stores the attempt with its bytes, unless trading is [`PAUSED`] at that moment; `Landed`, `Rejected`, `Expired` and `ChainReset` its outcome.
     /// A reservation replaces the one the order had. What is returned is what `history` will give back: times in whole
     /// microseconds, an attempt without its bytes.
     async fn append(
@@ -280,6 +289,9 @@ pub trait OrderStore: Send + Sync {
 
     /// The orders that are not terminal, counted by status; a status without orders is left out.
     async fn census(&self) -> Result<Vec<Census>, StoreError>;
+
+    /// Orders whose deadline is not after `now` and for which nothing may still land, the longest overdue first.
+    async fn overdue(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<OrderId>, StoreError>;
 
     /// Number of orders that are not terminal.
     async fn open_count(&self) -> Result<u64, StoreError>;

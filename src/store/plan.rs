@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::{
-    Reservation, Shortfall, StoreError,
+    PAUSED, Reservation, Shortfall, StoreError,
     change::{AttemptOutcome, Change, EventChange, Outcome},
     rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
     tables::Statements,
@@ -25,6 +25,8 @@ pub(super) struct Known {
     pub orders: HashMap<OrderId, KnownOrder>,
     /// Of the keys named by [`Wanted::keys`], those that were used: body and order.
     pub keys: HashMap<String, (Vec<u8>, OrderId)>,
+    /// Whether trading is [`PAUSED`]; asked only for [`Wanted::signs`].
+    pub paused: bool,
     /// Promises of the wallets in [`Wanted::wallets`] to orders that are not in this group: those of open orders, which
     /// may come as sums per mint, and each one that ended after [`Wanted::ended_after`].
     pub promises: Vec<Promise>,
@@ -61,6 +63,8 @@ pub(super) struct Wanted {
     pub orders: Vec<OrderId>,
     pub keys: Vec<String>,
     pub wallets: Vec<String>,
+    /// Whether a signature is to be stored.
+    pub signs: bool,
     /// The oldest `as_of` of the group's reservations.
     pub ended_after: u64,
 }
@@ -71,6 +75,7 @@ impl Wanted {
         for change in changes {
             let Change::Event(change) = change else { continue };
             wanted.orders.push(change.stored.order_id);
+            wanted.signs |= change.attempt.is_some();
             wanted.keys.extend(change.key.iter().map(|key| key.key.clone()));
             if let Some(reservation) = &change.reservation {
                 wanted.wallets.push(reservation.wallet.to_string());
@@ -164,6 +169,9 @@ pub(super) fn plan(changes: &[Change], mut known: Known) -> Plan<'_> {
     for change in changes {
         let answer = match change {
             Change::Fact { name, value } => {
+                if name == PAUSED {
+                    known.paused = !value.is_empty();
+                }
                 facts.insert(name.as_str(), value.as_str());
                 Ok(Outcome::Remembered)
             }
@@ -188,6 +196,9 @@ fn refusal(change: &EventChange, known: &Known) -> Option<Result<Outcome, StoreE
     let version = known.orders.get(&change.stored.order_id).map_or(0, |order| order.version);
     if version + 1 != change.stored.seq {
         return Some(Err(StoreError::VersionConflict));
+    }
+    if change.attempt.is_some() && known.paused {
+        return Some(Err(StoreError::Paused));
     }
     let reservation = change.reservation.as_ref()?;
     let lacking = shortfall(reservation, change.stored.order_id, known)?;
@@ -312,6 +323,7 @@ mod tests {
             slippage: Bps::default(),
             limit: None,
             wallet: None,
+            expiry: None,
         };
         Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
     }

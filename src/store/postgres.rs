@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, PAUSED, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
     listing, migrations,
@@ -44,12 +44,16 @@ const WRITERS_LOCK: i64 = 0x7377_6170_6401;
 const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
     token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, signatures::bigint, \
-    retries::bigint, version, created_at, updated_at";
+    retries::bigint, version, expires_at, created_at, updated_at";
 const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payload::text, e.created_at, \
     o.token_in_symbol, o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
     wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
     signed_at";
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "orders", include_str!("../../migrations/postgres/0001_orders.sql")),
+    (4, "access", include_str!("../../migrations/postgres/0004_access.sql")),
+];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status::text, count(*) as orders, min(created_at) as oldest, \
     div(coalesce(sum(reserved_lamports), 0), 4294967296)::bigint as reserved_hi, \
@@ -94,7 +98,7 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
     let failed = |error: &dyn std::error::Error| StoreError::Open(error.to_string());
     let connected = timeout(CONNECT * 5, PgConnection::connect_with(options)).await;
     let mut connection = connected.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    let schema = migrations(include_str!("../../migrations/postgres/0001_orders.sql"));
+    let schema = migrations(&MIGRATIONS);
     schema.run(&mut connection).await.map_err(|error| failed(&error))?;
     connection.close().await.map_err(|error| failed(&error))
 }
@@ -159,6 +163,11 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
             let body = row.maybe_bytes("body")?.unwrap_or_default();
             known.keys.insert(row.text("key")?, (body, row.parsed("order_id")?));
         }
+    }
+    if wanted.signs {
+        let fact = sqlx::query("select value from facts where name = $1").bind(PAUSED);
+        let fact = fact.fetch_optional(&mut *db).await?.map(|row| row.text("value")).transpose()?;
+        known.paused = fact.is_some_and(|reason| !reason.is_empty());
     }
     if !wanted.wallets.is_empty() {
         let open = "select reserved_wallet, reserved_mint, sum(reserved_amount)::text as reserved_amount, \
@@ -278,6 +287,13 @@ impl OrderStore for PostgresStore {
     async fn census(&self) -> Result<Vec<Census>, StoreError> {
         let query = sqlx::query(CENSUS);
         self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::census).collect()
+    }
+
+    async fn overdue(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<OrderId>, StoreError> {
+        let sql = "select id::text from orders where expires_at is not null \
+            and status in ('pending', 'routing', 'building') and expires_at <= $1 order by expires_at limit $2";
+        let query = sqlx::query(sql).bind(now).bind(i64::from(limit));
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
     }
 
     async fn open_count(&self) -> Result<u64, StoreError> {

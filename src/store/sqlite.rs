@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, PAUSED, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
     listing, migrations,
@@ -35,10 +35,14 @@ const READERS: u32 = 4;
 
 const ORDER: &str = "id, kind, dialect, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
     token_out_symbol, token_out_mint, token_out_decimals, token_out_program, mode, amount, slippage_bps, limit_amount, \
-    wallet, signatures, retries, version, created_at, updated_at";
+    wallet, signatures, retries, version, expires_at, created_at, updated_at";
 const EVENT: &str = "e.cursor, e.order_id, e.seq, e.status, e.payload, e.created_at, o.token_in_symbol, \
     o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "orders", include_str!("../../migrations/sqlite/0001_orders.sql")),
+    (4, "access", include_str!("../../migrations/sqlite/0004_access.sql")),
+];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status, count(*) as orders, min(created_at) as oldest, \
     coalesce(sum(reserved_lamports_hi), 0) as reserved_hi, coalesce(sum(reserved_lamports_lo), 0) as reserved_lo \
@@ -89,7 +93,7 @@ impl SqliteStore {
             .await
             .map_err(failed)?;
         if !read_only {
-            let schema = migrations(include_str!("../../migrations/sqlite/0001_orders.sql"));
+            let schema = migrations(&MIGRATIONS);
             schema.run(&write_pool).await.map_err(|error| StoreError::Open(error.to_string()))?;
         }
         let read_pool = if in_memory {
@@ -154,6 +158,11 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
             let body = row.maybe_bytes("body")?.unwrap_or_default();
             known.keys.insert(row.text("key")?, (body, row.parsed("order_id")?));
         }
+    }
+    if wanted.signs {
+        let fact = sqlx::query("select value from facts where name = ?1").bind(PAUSED);
+        let fact = fact.fetch_optional(&mut *db).await?.map(|row| row.text("value")).transpose()?;
+        known.paused = fact.is_some_and(|reason| !reason.is_empty());
     }
     if !wanted.wallets.is_empty() {
         let wallets = rows::json(&wanted.wallets);
@@ -286,6 +295,13 @@ impl OrderStore for SqliteStore {
     async fn census(&self) -> Result<Vec<Census>, StoreError> {
         let query = sqlx::query(CENSUS);
         read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::census).collect()
+    }
+
+    async fn overdue(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<OrderId>, StoreError> {
+        let sql = "select id from orders where expires_at is not null \
+            and status in ('pending', 'routing', 'building') and expires_at <= ?1 order by expires_at limit ?2";
+        let query = sqlx::query(sql).bind(rows::time_text(now)).bind(i64::from(limit));
+        read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
     }
 
     async fn open_count(&self) -> Result<u64, StoreError> {

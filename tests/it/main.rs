@@ -6,6 +6,8 @@ mod bus_contract;
 mod chaos;
 #[cfg(feature = "localnet")]
 mod crowd;
+mod deadlines;
+#[cfg(feature = "localnet")]
 mod idempotency;
 #[cfg(feature = "localnet")]
 mod landing;
@@ -15,6 +17,8 @@ mod metrics;
 mod otel;
 #[cfg(feature = "localnet")]
 mod outages;
+#[cfg(feature = "localnet")]
+mod pause;
 mod queue_contract;
 #[cfg(feature = "localnet")]
 mod recovery;

@@ -410,10 +410,13 @@ async fn health_always_answers_and_readiness_names_what_is_missing() {
     let ready = served.get("/ready").await;
     assert_eq!((ready.status, &ready.body["missing"]), (200, &json!([])), "{ready:?}");
 
-    served.switches.paused.store(true, Ordering::Relaxed);
+    let paused = served.post("/v1/control/pause", r#"{"reason":"odd prices"}"#).await;
+    assert_eq!((paused.status, &paused.body["causes"][0]["cause"]), (200, &json!("api")), "{paused:?}");
     let ready = served.get("/ready").await;
-    assert_eq!((ready.status, &ready.body["missing"], ready.header("retry-after")), (503, &json!(["workers"]), "1"));
-    served.switches.paused.store(false, Ordering::Relaxed);
+    assert_eq!((ready.status, &ready.body["missing"], ready.header("retry-after")), (503, &json!(["trading"]), "1"));
+    assert!(ready.body["checks"]["trading"]["reason"].as_str().unwrap().contains("odd prices"), "{ready:?}");
+    let resumed = served.post("/v1/control/resume", "").await;
+    assert_eq!(resumed.body, json!({"paused": false, "causes": []}));
     served.switches.halted.store(true, Ordering::Relaxed);
     assert_eq!(served.get("/ready").await.body["missing"], json!(["finality"]));
     served.switches.halted.store(false, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use solana_sdk::pubkey::Pubkey;
 use swapd::{
     api::{self, ApiState, Feed, MetricsPage, Options, Parts, Probes, Switches, Views},
     domain::{Bps, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
-    engine::{Intake, Journal},
+    engine::{Admission, Control, Intake, Journal},
     events::{self, BusOptions, SharedBus},
     queue::{self, QueueOptions, SharedQueue},
     router::{Mode, Router},
@@ -91,7 +91,9 @@ impl Served {
         let bus = events::open(bus_url, &BusOptions::default()).await.unwrap();
         let journal = Journal::new(store.clone(), bus.clone());
         let rules = Arc::new(rules());
-        let intake = Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), None, 1_000);
+        let control = Arc::new(Control::open(store.clone(), None).await.unwrap());
+        let admission = Admission { wallets: None, max_depth: 1_000, control: control.clone() };
+        let intake = Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), admission);
         let feed = Arc::new(Feed::new(Views::new(rules, "?cluster=devnet"), buffer));
         let switches = Arc::new(Switches::default());
         let probes = Probes::new(store.clone(), queue.clone(), bus.clone(), None, switches.clone());
@@ -104,6 +106,7 @@ impl Served {
             feed: feed.clone(),
             probes: Arc::new(probes),
             metrics: Arc::new(page),
+            control,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -156,6 +156,14 @@ impl World {
     }
 }
 
+/// Runs another command of the program to its end, with a configuration file.
+pub async fn command(config: &Path, words: &[&str]) -> (ExitStatus, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_swapd"));
+    command.arg("--config").arg(config).args(words).kill_on_drop(true);
+    let output = within_patience("a command", command.output()).await.unwrap();
+    (output.status, format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
 /// A daemon process. Dropping it kills it.
 pub struct Daemon {
     child: Child,
@@ -283,6 +291,16 @@ impl Daemon {
         let (status, answer) = self.post("/v1/orders", body).await;
         assert_eq!(status, 201, "{answer}");
         answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the order has had this event; the order.
+    pub async fn had(&self, id: &str, event: &str) -> Value {
+        super::eventually(&format!("order {id} to be {event}"), || async {
+            let (_, order) = self.get(&format!("/v1/orders/{id}")).await;
+            let had = order["history"].as_array().unwrap().iter().any(|it| it["event"] == event);
+            if had { Ok(order) } else { Err(()) }
+        })
+        .await
     }
 
     /// Waits until the order has ended and its amounts are known; the order with its history.
