@@ -33,11 +33,11 @@ pub use outside::{Outside, connect_rpc, load_wallets, open_store};
 
 use crate::{
     api,
-    chain::{Confirmer, Halt, Rpc, Tip, Wallet, confirmer, fees::Fees, push::Push},
+    chain::{Confirmer, Halt, Rpc, Tip, confirmer, fees::Fees, push::Push},
     config::{Cluster, Config, Secret},
     domain::Lamports,
     engine::{
-        Admission, Control, Executor, Intake, Journal, Parts, Policy, Rents, Treasury,
+        Admission, Control, Executor, Intake, Journal, Parts, Policy, Rehearsal, Rents, Treasury,
         deadline::Deadlines,
         execute::Stop,
         sweeper::{self, Sweeper},
@@ -130,7 +130,11 @@ impl App {
             tasks: JoinSet::new(),
             stop: Stop { soft: CancellationToken::new(), hard: CancellationToken::new() },
             _store_lock: store_lock,
-            switches: Arc::new(api::Switches { halted: halt.flag(), ..api::Switches::default() }),
+            switches: Arc::new(api::Switches {
+                paused: control.flag(),
+                halted: halt.flag(),
+                ..api::Switches::default()
+            }),
             grace: config.engine.shutdown_grace,
             #[cfg(feature = "localnet")]
             chain,
@@ -142,14 +146,26 @@ impl App {
             halting.run(hard).await;
             "halt"
         });
+        let rents = Rents::read(&outside.rpc).await.context("cannot read the cluster's rents")?;
+        let cap = Lamports::new(config.chain.priority_fee_cap);
+        let fees = Arc::new(Fees::new(outside.rpc.clone(), config.chain.priority_fee_floor, cap));
+        let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
+        let treasury = Arc::new(Treasury::new(outside.rpc.clone(), outside.store.clone(), rents, cap, wallets));
         app.spawn_keepers(&config, &outside, &journal, &control);
         if role.serves() {
-            let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
+            let rehearsal = Rehearsal::new(
+                market.router.clone(),
+                market.venues.clone(),
+                outside.rpc.clone(),
+                fees.clone(),
+                treasury.clone(),
+                config.engine.memo,
+            );
             let admission = Admission { wallets: known, max_depth: config.queue.max_depth, control: control.clone() };
-            app.spawn_api(&config, &outside, &market, journal.clone(), (admission, page)).await?;
+            app.spawn_api(&config, &outside, &market, journal.clone(), (admission, rehearsal, page)).await?;
         }
         if role.works() {
-            app.spawn_worker(&config, &outside, &market, journal, wallets, (tip, halt, control)).await?;
+            app.spawn_worker(&config, &outside, &market, journal, (treasury, fees), (tip, halt, control));
         }
         Ok(app)
     }
@@ -266,7 +282,7 @@ impl App {
         outside: &Outside,
         market: &Market,
         journal: Journal,
-        (admission, metrics): (Admission, Arc<api::MetricsPage>),
+        (admission, rehearsal, metrics): (Admission, Rehearsal, Arc<api::MetricsPage>),
     ) -> anyhow::Result<()> {
         let control = admission.control.clone();
         let intake =
@@ -285,6 +301,7 @@ impl App {
             api::Parts {
                 intake: Arc::new(intake),
                 store: outside.store.clone(),
+                rehearsal: Arc::new(rehearsal),
                 router: market.router.clone(),
                 feed: feed.clone(),
                 probes: Arc::new(probes),
@@ -322,18 +339,16 @@ impl App {
         Ok(())
     }
 
-    async fn spawn_worker(
+    fn spawn_worker(
         &mut self,
         config: &Config,
         outside: &Outside,
         market: &Market,
         journal: Journal,
-        wallets: Vec<Arc<Wallet>>,
+        (treasury, fees): (Arc<Treasury>, Arc<Fees>),
         (tip, halt, control): (Arc<Tip>, Halt, Arc<Control>),
-    ) -> anyhow::Result<()> {
+    ) {
         let rpc = outside.rpc.clone();
-        let cap = Lamports::new(config.chain.priority_fee_cap);
-        let rents = Rents::read(&rpc).await.context("cannot read the cluster's rents")?;
         let hint = Arc::new(Notify::new());
         let (confirmer, confirming) = Confirmer::new(
             rpc.clone(),
@@ -366,12 +381,12 @@ impl App {
                 journal,
                 router: market.router.clone(),
                 venues: market.venues.clone(),
-                rpc: rpc.clone(),
+                rpc,
                 tip,
                 halt,
                 control,
-                fees: Arc::new(Fees::new(rpc.clone(), config.chain.priority_fee_floor, cap)),
-                treasury: Arc::new(Treasury::new(rpc, outside.store.clone(), rents, cap, wallets)),
+                fees,
+                treasury,
                 confirmer,
                 push,
                 signers: Arc::new(Semaphore::new(config.engine.signers)),
@@ -412,7 +427,6 @@ impl App {
             worker.run(stop).await;
             WORKER
         });
-        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     domain::{ErrorCode, OrderRefused},
-    engine::{CancelError, SubmitError},
+    engine::{CancelError, SubmitError, rehearsal::RehearsalError},
     router::RouteError,
     store::StoreError,
 };
@@ -201,6 +201,15 @@ impl From<CancelError> for ApiError {
         match error {
             CancelError::NotFound(_) => Self::no_order(),
             error => Self::new(error.code(), error.to_string()).because(error),
+        }
+    }
+}
+
+impl From<RehearsalError> for ApiError {
+    fn from(error: RehearsalError) -> Self {
+        match error {
+            RehearsalError::Route(error) => error.into(),
+            RehearsalError::Stopped(failure) => Self::new(failure.code, failure.reason),
         }
     }
 }

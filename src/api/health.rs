@@ -37,6 +37,8 @@ const MEMORY: Duration = Duration::from_millis(500);
 pub struct Switches {
     /// Set when the process begins to stop: load balancers should go elsewhere.
     pub draining: AtomicBool,
+    /// Set while the kill switch is on. Shared with whoever reads it.
+    pub paused: Arc<AtomicBool>,
     /// Set while the cluster's finality stands still and nothing is signed. Shared with whoever watches it.
     pub halted: Arc<AtomicBool>,
 }

@@ -28,6 +28,7 @@ pub mod orders;
 pub mod origin;
 pub mod quotes;
 pub mod receipt;
+pub mod rehearsed;
 pub mod request;
 mod routes;
 pub mod server;
@@ -53,7 +54,7 @@ pub use self::{
 };
 use crate::{
     domain::ErrorCode,
-    engine::{Control, Intake},
+    engine::{Control, Intake, Rehearsal},
     router::Router,
     store::SharedStore,
 };
@@ -112,6 +113,8 @@ pub struct Parts {
     pub intake: Arc<Intake>,
     /// The truth, for reading.
     pub store: SharedStore,
+    /// Dry runs.
+    pub rehearsal: Arc<Rehearsal>,
     /// Quotes.
     pub router: Arc<Router>,
     /// Every event, in order. Somebody has to run it.
@@ -169,6 +172,10 @@ impl ApiState {
 
     pub(crate) fn metrics(&self) -> &Arc<MetricsPage> {
         &self.0.parts.metrics
+    }
+
+    pub(crate) fn rehearsal(&self) -> &Rehearsal {
+        &self.0.parts.rehearsal
     }
 
     pub(crate) fn control(&self) -> &Control {

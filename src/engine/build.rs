@@ -3,6 +3,9 @@
 //! Owns the order of simulate, price, sign, store. Nothing leaves the process here: the signature is in the store
 //! before the first byte is sent.
 
+use serde_json::Value;
+use solana_sdk::pubkey::Pubkey;
+
 use super::{
     deadline::Deadline,
     execute::{Executor, StepError},
@@ -12,8 +15,8 @@ use crate::{
         failure::{explain_common, program_error},
         transaction::{Accounts, BuildError, Draft, most_in},
     },
-    domain::{Attempt, ErrorCode, Failure, Fill, Order, OrderEvent, OrderStatus, Quote},
-    venue::SwapPlan,
+    domain::{Attempt, BaseUnits, ErrorCode, Failure, Fill, Lamports, Order, OrderEvent, OrderStatus, Quote},
+    venue::{SwapPlan, Venue},
 };
 
 /// Room above the simulated compute units: another bank may need a little more.
@@ -68,39 +71,20 @@ impl Executor {
         let _lease = parts.treasury.lease(&address);
         let venue = self.venue(quote.venue)?;
 
-        let seed = order.id.0.simple().to_string();
-        let accounts = Accounts::derive(address, &order.token_in, &order.token_out, &seed)?;
-        let swap = venue
-            .swap_instruction(&SwapPlan {
-                pool: quote.pool,
-                pair: order.pair(),
-                swap: order.swap,
-                limit,
-                owner: address,
-                source: accounts.source,
-                destination: accounts.destination,
-            })
-            .await?;
-        let memo = self.policy.memo.then(|| format!("swapd:{}", order.id));
-        let paid = most_in(order.swap, limit);
         let rent = parts.treasury.token_rent();
-        let draft = Draft::new(&accounts, &order.token_in, &order.token_out, paid, rent, swap, memo.as_deref())?;
+        let draft = draft(venue.as_ref(), order, quote, address, limit, rent, self.policy.memo).await?;
 
         let unsigned = draft.for_simulation()?;
         let simulation = parts.rpc.simulate(&unsigned).await?;
         if let Some(error) = &simulation.error {
-            let program = program_error(error, &simulation.logs, &unsigned);
-            let failure = program
-                .and_then(|found| venue.explain(&found.program, found.number))
-                .unwrap_or_else(|| explain_common(error, program));
+            let failure = explained(venue.as_ref(), error, &simulation.logs, &unsigned);
             tracing::debug!(%error, logs = ?simulation.logs, "the simulation fails");
             return match failure.code {
                 ErrorCode::SlippageExceeded => Ok(Built::Stale(failure)),
                 _ => Err(StepError::from_failure(failure)),
             };
         }
-        let units = (simulation.units * (100 + UNITS_MARGIN_PERCENT)).div_ceil(100).min(MAX_UNITS);
-        let units = u32::try_from(units).expect("at most the runtime's maximum");
+        let units = with_margin(simulation.units);
         let contended = venue.contended_accounts(&quote.pool).await?;
         let fee = parts.fees.offer(quote.pool, &contended, units).await;
         // Last of all, so that the signature starts with as much life as there is.
@@ -124,6 +108,48 @@ impl Executor {
             wire,
         })))
     }
+}
+
+/// The order's swap as a transaction that only lacks compute budget and blockhash.
+pub(super) async fn draft(
+    venue: &dyn Venue,
+    order: &Order,
+    quote: &Quote,
+    owner: Pubkey,
+    limit: BaseUnits,
+    token_rent: Lamports,
+    memo: bool,
+) -> Result<Draft, StepError> {
+    let seed = order.id.0.simple().to_string();
+    let accounts = Accounts::derive(owner, &order.token_in, &order.token_out, &seed)?;
+    let swap = venue
+        .swap_instruction(&SwapPlan {
+            pool: quote.pool,
+            pair: order.pair(),
+            swap: order.swap,
+            limit,
+            owner,
+            source: accounts.source,
+            destination: accounts.destination,
+        })
+        .await?;
+    let memo = memo.then(|| format!("swapd:{}", order.id));
+    let paid = most_in(order.swap, limit);
+    Ok(Draft::new(&accounts, &order.token_in, &order.token_out, paid, token_rent, swap, memo.as_deref())?)
+}
+
+/// What an error of a simulation means.
+pub(super) fn explained(venue: &dyn Venue, error: &Value, logs: &[String], unsigned: &[u8]) -> Failure {
+    let program = program_error(error, logs, unsigned);
+    program
+        .and_then(|found| venue.explain(&found.program, found.number))
+        .unwrap_or_else(|| explain_common(error, program))
+}
+
+/// The compute limit to ask for after a simulation that used `units`.
+pub(super) fn with_margin(units: u64) -> u32 {
+    let units = (units * (100 + UNITS_MARGIN_PERCENT)).div_ceil(100).min(MAX_UNITS);
+    u32::try_from(units).expect("at most the runtime's maximum")
 }
 
 enum Built {

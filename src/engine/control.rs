@@ -6,7 +6,15 @@
 //! is signed after a pause was answered, by no process; the look at it here, and at the file, is about half a second
 //! old and saves the work.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -60,6 +68,7 @@ pub struct Control {
     store: SharedStore,
     file: Option<PathBuf>,
     pauses: watch::Sender<Vec<Pause>>,
+    flag: Arc<AtomicBool>,
     /// Held while looking, so that an older look never replaces a newer one.
     looking: Mutex<()>,
 }
@@ -70,7 +79,8 @@ impl Control {
     /// # Errors
     /// When the store does not answer.
     pub async fn open(store: SharedStore, file: Option<PathBuf>) -> Result<Self, StoreError> {
-        let control = Self { store, file, pauses: watch::Sender::new(Vec::new()), looking: Mutex::new(()) };
+        let (pauses, flag) = (watch::Sender::new(Vec::new()), Arc::default());
+        let control = Self { store, file, pauses, flag, looking: Mutex::new(()) };
         control.look().await?;
         Ok(control)
     }
@@ -86,6 +96,11 @@ impl Control {
         let first = pauses.first()?;
         let reason = first.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
         Some(Failure::new(ErrorCode::Paused, format!("trading is paused{reason}: nothing new is signed")))
+    }
+
+    /// Whether it is on, for those who only show it.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.flag.clone()
     }
 
     /// Returns once nothing stops trading any more.
@@ -138,6 +153,7 @@ impl Control {
         pauses.extend(stored.map(|text| {
             serde_json::from_str(&text).unwrap_or(Pause { cause: Cause::Command, reason: Some(text), since: None })
         }));
+        self.flag.store(!pauses.is_empty(), Ordering::Relaxed);
         self.pauses.send_if_modified(|known| {
             let changed = *known != pauses;
             if changed && pauses.is_empty() {

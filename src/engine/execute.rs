@@ -387,7 +387,7 @@ impl Executor {
 }
 
 /// The bound that the first quote and the order's slippage make.
-fn first_limit(order: &Order, quote: &Quote) -> BaseUnits {
+pub(super) fn first_limit(order: &Order, quote: &Quote) -> BaseUnits {
     match order.swap {
         Swap::ExactIn(_) => quote.amount_out.min_out(order.slippage),
         Swap::ExactOut(_) => quote.amount_in.max_in(order.slippage),
@@ -395,7 +395,7 @@ fn first_limit(order: &Order, quote: &Quote) -> BaseUnits {
 }
 
 /// Whether the market is still within the bound, which never moves.
-fn within(order: &Order, quote: &Quote, limit: BaseUnits) -> Result<(), StepError> {
+pub(super) fn within(order: &Order, quote: &Quote, limit: BaseUnits) -> Result<(), StepError> {
     let (broken, says) = match order.swap {
         Swap::ExactIn(_) => (
             quote.amount_out < limit,

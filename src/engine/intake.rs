@@ -124,6 +124,21 @@ impl Intake {
         &self.rules
     }
 
+    /// Checks what a request says, and whether this daemon can pay from the wallet it names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self, request: &OrderRequest, dialect: Dialect) -> Result<NewOrder, OrderRefused> {
+        let new = validate(request, dialect, &self.rules)?;
+        if let (Some(wallet), Some(known)) = (&new.wallet, &self.admission.wallets)
+            && !known.contains(wallet)
+        {
+            let message = format!("`wallet` {wallet} is not one of this daemon's wallets");
+            return Err(OrderRefused::new(ErrorCode::InvalidRequest, message));
+        }
+        Ok(new)
+    }
+
     /// Checks, stores and queues a request.
     ///
     /// # Errors
@@ -134,16 +149,7 @@ impl Intake {
         dialect: Dialect,
         idempotency_key: Option<&str>,
     ) -> Result<Accepted, SubmitError> {
-        let new = validate(request, dialect, &self.rules)?;
-        if let (Some(wallet), Some(known)) = (&new.wallet, &self.admission.wallets)
-            && !known.contains(wallet)
-        {
-            return Err(OrderRefused::new(
-                ErrorCode::InvalidRequest,
-                format!("`wallet` {wallet} is not one of this daemon's wallets"),
-            )
-            .into());
-        }
+        let new = self.check(request, dialect)?;
         let key = idempotency_key.map(|key| IdempotencyKey { key: key.to_owned(), body: digest(&new) });
         let now = OffsetDateTime::now_utc();
         let order = Order::create(OrderId::new(), new, now);

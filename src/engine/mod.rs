@@ -2,14 +2,15 @@
 //!
 //! `journal` is the one door for status changes, `intake` accepts and cancels, `worker` claims jobs and bounds
 //! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps), `treasury` says
-//! which wallet pays, `sweeper` finds orders that nobody drives, `control` is the kill switch and `deadline` ends what was
-//! not signed in time.
+//! which wallet pays, `sweeper` finds orders that nobody drives, `control` is the kill switch `deadline` ends what was
+//! not signed in time, and `rehearsal` is the dry run.
 
 pub mod control;
 pub mod deadline;
 pub mod execute;
 pub mod intake;
 pub mod journal;
+pub mod rehearsal;
 pub mod sweeper;
 pub mod treasury;
 pub mod worker;
@@ -21,4 +22,5 @@ pub use control::Control;
 pub use execute::{Executor, Parts, Policy};
 pub use intake::{Accepted, Admission, CancelError, Intake, SubmitError};
 pub use journal::{Journal, JournalError};
+pub use rehearsal::Rehearsal;
 pub use treasury::{Rents, Treasury};

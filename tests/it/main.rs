@@ -8,6 +8,8 @@ mod chaos;
 mod crowd;
 mod deadlines;
 #[cfg(feature = "localnet")]
+mod dry_runs;
+#[cfg(feature = "localnet")]
 mod idempotency;
 #[cfg(feature = "localnet")]
 mod landing;

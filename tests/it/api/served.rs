@@ -7,8 +7,9 @@ use serde_json::Value;
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
     api::{self, ApiState, Feed, MetricsPage, Options, Parts, Probes, Switches, Views},
-    domain::{Bps, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
-    engine::{Admission, Control, Intake, Journal},
+    chain::{Rpc, fees::Fees},
+    domain::{Bps, Lamports, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
+    engine::{Admission, Control, Intake, Journal, Rehearsal, Rents, Treasury},
     events::{self, BusOptions, SharedBus},
     queue::{self, QueueOptions, SharedQueue},
     router::{Mode, Router},
@@ -99,10 +100,17 @@ impl Served {
         let probes = Probes::new(store.clone(), queue.clone(), bus.clone(), None, switches.clone());
         let recorder = swapd::metrics::recorder().unwrap();
         let page = MetricsPage::new(recorder, store.clone(), queue.clone(), switches.clone());
+        let rpc = Arc::new(Rpc::new("http://127.0.0.1:9".into(), Duration::from_secs(1)));
+        let router = Arc::new(Router::new(Vec::new(), Duration::from_secs(1), Mode::QuoteOnly));
+        let fees = Arc::new(Fees::new(rpc.clone(), 0, Lamports::default()));
+        let free = Lamports::default();
+        let rents = Rents { wallet: free, token_account: free, large_token_account: free };
+        let treasury = Arc::new(Treasury::new(rpc.clone(), store.clone(), rents, free, Vec::new()));
         let parts = Parts {
+            rehearsal: Arc::new(Rehearsal::new(router.clone(), Vec::new(), rpc, fees, treasury, true)),
             intake: Arc::new(intake),
             store: store.clone(),
-            router: Arc::new(Router::new(Vec::new(), Duration::from_secs(1), Mode::QuoteOnly)),
+            router,
             feed: feed.clone(),
             probes: Arc::new(probes),
             metrics: Arc::new(page),
