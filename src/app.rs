@@ -297,10 +297,18 @@ impl App {
             self.switches.clone(),
         );
         let key = config.api.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty());
+        let keys = api::KeyRing::open(outside.store.clone(), key.map(api::ApiKey::new)).await;
+        let keys = Arc::new(keys.context("the API keys cannot be read")?);
+        let (watched, hard) = (keys.clone(), self.stop.hard.clone());
+        self.tasks.spawn(async move {
+            watched.run(hard).await;
+            "keys"
+        });
         let state = api::ApiState::new(
             api::Parts {
                 intake: Arc::new(intake),
                 store: outside.store.clone(),
+                keys,
                 rehearsal: Arc::new(rehearsal),
                 router: market.router.clone(),
                 feed: feed.clone(),
@@ -309,7 +317,6 @@ impl App {
                 control,
             },
             api::Options {
-                api_key: key.map(api::ApiKey::new),
                 origins: api::Origins { listed: config.api.origins.clone(), ..api::Origins::default() },
                 cors: config.api.cors,
                 body_limit: config.api.body_limit,

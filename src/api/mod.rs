@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! server    connections, their bound, the graceful end      request   ids, span, time-out, error bodies
-//! origin    which web pages may come in, CORS               auth      the key
+//! origin    which web pages may come in, CORS               auth      the guard; `keys`: who comes in
 //! routes    which path is whose                             body      reading a JSON body exactly
 //! orders, quotes, tokens         /v1 over REST              views     our own JSON
 //! receipt                        how an order ended, in full
@@ -23,6 +23,7 @@ pub mod error;
 pub mod feed;
 pub mod follow;
 pub mod health;
+pub mod keys;
 pub mod metrics;
 pub mod orders;
 pub mod origin;
@@ -43,10 +44,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    auth::ApiKey,
     error::ApiError,
     feed::{Feed, Frame},
     health::{Probes, Switches},
+    keys::{ApiKey, Caller, KeyRing},
     metrics::MetricsPage,
     origin::Origins,
     server::serve,
@@ -62,8 +63,6 @@ use crate::{
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The key that everything but health demands; `None` lets everybody in.
-    pub api_key: Option<ApiKey>,
     /// Which web pages may come in.
     pub origins: Origins,
     /// Whether those pages may read answers across origins (the older engines' HTML dashboards need it).
@@ -91,7 +90,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            api_key: None,
             origins: Origins::default(),
             cors: false,
             body_limit: 16 * 1024,
@@ -113,6 +111,8 @@ pub struct Parts {
     pub intake: Arc<Intake>,
     /// The truth, for reading.
     pub store: SharedStore,
+    /// Who may come in. Somebody has to run it.
+    pub keys: Arc<KeyRing>,
     /// Dry runs.
     pub rehearsal: Arc<Rehearsal>,
     /// Quotes.
@@ -176,6 +176,10 @@ impl ApiState {
 
     pub(crate) fn rehearsal(&self) -> &Rehearsal {
         &self.0.parts.rehearsal
+    }
+
+    pub(crate) fn keys(&self) -> &KeyRing {
+        &self.0.parts.keys
     }
 
     pub(crate) fn control(&self) -> &Control {

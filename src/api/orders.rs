@@ -13,7 +13,7 @@ use serde_json::json;
 use solana_sdk::pubkey::Pubkey;
 
 use super::{
-    ApiError, ApiState,
+    ApiError, ApiState, Caller,
     body::{Decimal, IdInPath, JsonBytes, Params, idempotency_key},
 };
 use crate::{
@@ -99,8 +99,13 @@ fn either(name: &str, ui: Option<Decimal>, base: Option<Decimal>) -> Result<Opti
 
 /// `POST /v1/orders`: 201, or 200 with the first order when the idempotency key was used before. With `dryRun` 200 and
 /// what the order would do; nothing is stored, signed or sent then, and the key is not used.
-pub async fn submit(State(state): State<ApiState>, headers: HeaderMap, body: JsonBytes) -> Result<Response, ApiError> {
-    let key = idempotency_key(&headers)?.map(|key| format!("v1:{key}"));
+pub async fn submit(
+    State(state): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: JsonBytes,
+) -> Result<Response, ApiError> {
+    let key = idempotency_key(&headers)?.map(|key| format!("{}:{key}", caller.idempotency_scope("v1")));
     let words = body.parse::<OrderWords>()?;
     let dry_run = words.dry_run;
     let request = words.request()?;

@@ -35,7 +35,8 @@ pub async fn envelope(State(state): State<ApiState>, request: Request, next: Nex
     let counted = route.clone();
     let method = request.method().clone();
     let started = Instant::now();
-    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
+    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route,
+        caller = tracing::field::Empty);
     let response = async {
         let mut response = match origin::refuse(&request, &origin) {
             Some(refusal) => refusal.into_response(),

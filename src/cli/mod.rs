@@ -23,6 +23,7 @@ mod check;
 mod client;
 #[cfg(feature = "localnet")]
 mod demo;
+mod key;
 #[cfg(feature = "localnet")]
 mod localnet;
 mod logging;
@@ -66,6 +67,9 @@ enum Command {
     /// Make, list and fund wallets.
     #[command(subcommand)]
     Wallet(wallet::Command),
+    /// Make, list and revoke the keys of the API.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Ask every venue what a swap would give. Needs no running daemon.
     Quote(quote::Arguments),
     /// Give a running daemon an order and follow it to its end.
@@ -118,6 +122,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "localnet")]
         Command::Localnet(arguments) => localnet::run(arguments, &config()?, interrupted()).await,
         Command::Wallet(command) => wallet::run(command, config()?).await,
+        Command::Key(command) => key::run(command, &config()?).await,
         Command::Quote(arguments) => quote::run(arguments, config()?).await,
         Command::Swap(arguments) => swap::run(arguments).await,
         Command::Pause { reason } => pause::pause(reason, &config()?).await,

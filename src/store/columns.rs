@@ -19,6 +19,7 @@ pub(super) trait Columns {
     fn text(&self, name: &str) -> Result<String, StoreError>;
     fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError>;
     fn integer(&self, name: &str) -> Result<i64, StoreError>;
+    fn maybe_integer(&self, name: &str) -> Result<Option<i64>, StoreError>;
     fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
     fn time(&self, name: &str) -> Result<OffsetDateTime, StoreError>;
     fn maybe_time(&self, name: &str) -> Result<Option<OffsetDateTime>, StoreError>;
@@ -26,6 +27,12 @@ pub(super) trait Columns {
     /// An integer that is never below zero.
     fn count(&self, name: &str) -> Result<u64, StoreError> {
         self.integer(name)?.try_into().map_err(|_| StoreError::Corrupt(format!("`{name}` is below zero")))
+    }
+
+    /// A small number that may be missing.
+    fn maybe_count(&self, name: &str) -> Result<Option<u32>, StoreError> {
+        let count = self.maybe_integer(name)?.map(u32::try_from).transpose();
+        count.map_err(|_| StoreError::Corrupt(format!("`{name}` is out of range")))
     }
 
     /// A value whose column holds its text form.
@@ -67,6 +74,9 @@ macro_rules! columns_of {
                 Ok(self.try_get(name)?)
             }
             fn integer(&self, name: &str) -> Result<i64, StoreError> {
+                Ok(self.try_get(name)?)
+            }
+            fn maybe_integer(&self, name: &str) -> Result<Option<i64>, StoreError> {
                 Ok(self.try_get(name)?)
             }
             fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -14,6 +14,7 @@
 
 mod change;
 mod columns;
+mod keys;
 mod listing;
 mod plan;
 mod postgres;
@@ -34,6 +35,7 @@ use time::OffsetDateTime;
 
 use crate::domain::{Attempt, BaseUnits, ErrorCode, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent};
 
+pub use keys::{KeyRecord, Scope};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
@@ -295,6 +297,15 @@ pub trait OrderStore: Send + Sync {
 
     /// Number of orders that are not terminal.
     async fn open_count(&self) -> Result<u64, StoreError>;
+
+    /// Stores a new API key; false when the name is or was in use.
+    async fn create_key(&self, key: &KeyRecord) -> Result<bool, StoreError>;
+
+    /// Every API key there ever was, by name.
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Takes a key back from `now` on; false when there is no such key in use.
+    async fn revoke_key(&self, name: &str, now: OffsetDateTime) -> Result<bool, StoreError>;
 
     /// A remembered fact (for example the genesis hash), if it was ever set.
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError>;

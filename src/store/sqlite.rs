@@ -14,10 +14,10 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, PAUSED, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
-    listing, migrations,
+    keys, listing, migrations,
     plan::{Known, KnownOrder, Plan, Promise, Wanted, plan},
     rows,
     tables::SQLITE,
@@ -309,6 +309,28 @@ impl OrderStore for SqliteStore {
             "select count(*) as open from orders where status in ('pending', 'routing', 'building', 'submitted')",
         );
         read(query.fetch_one(&self.read_pool)).await?.count("open")
+    }
+
+    async fn create_key(&self, key: &KeyRecord) -> Result<bool, StoreError> {
+        let sql = "insert into api_keys (name, digest, scope, per_second, created_at) \
+            values (?1, ?2, ?3, ?4, ?5) on conflict (name) do nothing";
+        let query = sqlx::query(sql)
+            .bind(&key.name)
+            .bind(&key.digest[..])
+            .bind(key.scope.as_str())
+            .bind(key.per_second.map(i64::from))
+            .bind(rows::time_text(key.created_at));
+        Ok(read(query.execute(&self.write_pool)).await?.rows_affected() > 0)
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        read(sqlx::query(keys::LIST).fetch_all(&self.read_pool)).await?.iter().map(keys::record).collect()
+    }
+
+    async fn revoke_key(&self, name: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let sql = "update api_keys set revoked_at = ?2 where name = ?1 and revoked_at is null";
+        let query = sqlx::query(sql).bind(name).bind(rows::time_text(now));
+        Ok(read(query.execute(&self.write_pool)).await?.rows_affected() > 0)
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

@@ -12,6 +12,8 @@ mod dry_runs;
 #[cfg(feature = "localnet")]
 mod idempotency;
 #[cfg(feature = "localnet")]
+mod keys;
+#[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
 mod metrics;

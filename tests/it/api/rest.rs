@@ -342,7 +342,7 @@ async fn a_request_id_is_kept_if_sane_and_made_otherwise() {
 
 #[tokio::test]
 async fn with_a_key_everything_but_health_demands_it() {
-    let served = Served::with(Options { api_key: Some(ApiKey::new("k-1")), ..Options::default() }, 16).await;
+    let served = Served::keyed("k-1").await;
     for path in ["/health", "/ready", "/"] {
         assert_eq!(served.get(path).await.status, 200, "{path}");
     }

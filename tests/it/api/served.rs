@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
-    api::{self, ApiState, Feed, MetricsPage, Options, Parts, Probes, Switches, Views},
+    api::{self, ApiKey, ApiState, Feed, KeyRing, MetricsPage, Options, Parts, Probes, Switches, Views},
     chain::{Rpc, fees::Fees},
     domain::{Bps, Lamports, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
     engine::{Admission, Control, Intake, Journal, Rehearsal, Rents, Treasury},
@@ -86,7 +86,16 @@ impl Served {
         Self { _folder: Some(folder), ..Self::on(&url, "local:", options, buffer).await }
     }
 
+    /// One that demands a key.
+    pub async fn keyed(key: &str) -> Self {
+        Self::open("sqlite::memory:", "local:", Options::default(), 16, Some(ApiKey::new(key))).await
+    }
+
     pub async fn on(store_url: &str, bus_url: &str, options: Options, buffer: usize) -> Self {
+        Self::open(store_url, bus_url, options, buffer, None).await
+    }
+
+    async fn open(store_url: &str, bus_url: &str, options: Options, buffer: usize, key: Option<ApiKey>) -> Self {
         let store = store::open(store_url).await.unwrap();
         let queue = queue::open("memory:", &QueueOptions::default()).await.unwrap();
         let bus = events::open(bus_url, &BusOptions::default()).await.unwrap();
@@ -107,6 +116,7 @@ impl Served {
         let rents = Rents { wallet: free, token_account: free, large_token_account: free };
         let treasury = Arc::new(Treasury::new(rpc.clone(), store.clone(), rents, free, Vec::new()));
         let parts = Parts {
+            keys: Arc::new(KeyRing::open(store.clone(), key).await.unwrap()),
             rehearsal: Arc::new(Rehearsal::new(router.clone(), Vec::new(), rpc, fees, treasury, true)),
             intake: Arc::new(intake),
             store: store.clone(),
