@@ -321,6 +321,7 @@ impl App {
                 cors: config.api.cors,
                 body_limit: config.api.body_limit,
                 max_connections: config.api.max_connections,
+                max_requests: config.api.max_requests,
                 max_sockets: config.api.max_sockets,
                 request_timeout: config.api.request_timeout,
                 shutdown_grace: LAST_STEP,

@@ -150,9 +150,10 @@ impl ApiError {
         line
     }
 
-    /// Whether it is our fault rather than the caller's.
+    /// Whether it is our fault, rather than the caller's or a refusal on purpose.
     pub fn is_ours(&self) -> bool {
-        self.status.is_server_error()
+        let refusal = matches!(self.code, ErrorCode::QueueFull | ErrorCode::Overloaded | ErrorCode::Paused);
+        self.status.is_server_error() && !refusal
     }
 
     /// Whole seconds, rounded up, so that nobody comes back too early.
@@ -214,7 +215,14 @@ impl From<StoreError> for ApiError {
 
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
-        Self::new(error.code(), error.to_string()).because(error)
+        let refusal = Self::new(error.code(), error.to_string());
+        match error {
+            SubmitError::QueueFull { depth } => {
+                let depth = json!({ "queueDepth": depth });
+                refusal.details(depth.clone()).compat(depth)
+            }
+            error => refusal.because(error),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub mod auth;
 pub mod body;
 pub mod compat;
 pub mod control;
+pub mod drain;
 pub mod error;
 pub mod feed;
 pub mod follow;
@@ -40,7 +41,7 @@ pub mod views;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -77,6 +78,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How long requests and sockets may take to end after the shutdown.
     pub shutdown_grace: Duration,
+    /// Requests in progress at the same time, sockets and health aside; more are answered 503.
+    pub max_requests: usize,
     /// WebSockets at the same time; more are answered 503.
     pub max_sockets: usize,
     /// How often a socket is pinged. A peer that answers none of two is dead.
@@ -97,6 +100,7 @@ impl Default for Options {
             header_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(10),
+            max_requests: 512,
             max_sockets: 2_048,
             ping_interval: Duration::from_secs(15),
             send_timeout: Duration::from_secs(5),
@@ -134,6 +138,7 @@ pub struct ApiState(Arc<Inner>);
 struct Inner {
     parts: Parts,
     options: Options,
+    requests: Semaphore,
     sockets: Arc<Semaphore>,
     closing: CancellationToken,
 }
@@ -142,7 +147,8 @@ impl ApiState {
     /// Joins the parts. Starts nothing. One state may be served on several listeners.
     pub fn new(parts: Parts, options: Options) -> Self {
         let sockets = Arc::new(Semaphore::new(options.max_sockets));
-        Self(Arc::new(Inner { parts, options, sockets, closing: CancellationToken::new() }))
+        let requests = Semaphore::new(options.max_requests);
+        Self(Arc::new(Inner { parts, options, requests, sockets, closing: CancellationToken::new() }))
     }
 
     /// How to behave.
@@ -193,6 +199,16 @@ impl ApiState {
     /// Cancelled when sockets have to close.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.0.closing
+    }
+
+    /// A place for one more request, held until it is answered.
+    pub(crate) fn request_room(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.0.requests.try_acquire().map_err(|_| {
+            ApiError::new(
+                ErrorCode::Overloaded,
+                "as many requests are in progress as this daemon allows: try again later",
+            )
+        })
     }
 
     /// A place for one more socket, held as long as it lives.

@@ -154,6 +154,8 @@ pub struct Api {
     pub body_limit: usize,
     /// Connections at a time.
     pub max_connections: usize,
+    /// Requests in progress at a time.
+    pub max_requests: usize,
     /// WebSockets at a time.
     pub max_sockets: usize,
     /// Longest time for one request.
@@ -366,6 +368,8 @@ impl Default for Api {
             body_limit: 16 * 1024,
             max_connections: 2_048,
             max_sockets: 8_192,
+            max_requests: 512,
+            max_sockets: 1_024,
             request_timeout: Duration::from_secs(10),
             origins: Vec::new(),
             cors: false,

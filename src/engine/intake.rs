@@ -182,11 +182,13 @@ impl Intake {
         if let Some(failure) = self.admission.control.stopped() {
             return Err(SubmitError::Paused(failure.reason));
         }
-        // An unreachable queue does not refuse orders: the store has them and the sweeper queues them later.
-        match self.queue.depth().await {
-            Ok(depth) if depth >= self.admission.max_depth => Err(SubmitError::QueueFull { depth }),
-            _ => Ok(()),
-        }
+        // An unreachable queue does not refuse orders: the store has them and the sweeper queues them later. The bound
+        // holds all the same.
+        let depth = match self.queue.depth().await {
+            Ok(depth) => depth,
+            Err(_) => self.store.open_count().await?,
+        };
+        if depth >= self.admission.max_depth { Err(SubmitError::QueueFull { depth }) } else { Ok(()) }
     }
 
     /// The answer to a key that was used before.

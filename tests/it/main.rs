@@ -22,6 +22,8 @@ mod otel;
 #[cfg(feature = "localnet")]
 mod outages;
 #[cfg(feature = "localnet")]
+mod overload;
+#[cfg(feature = "localnet")]
 mod pause;
 mod queue_contract;
 #[cfg(feature = "localnet")]

@@ -41,6 +41,8 @@ pub struct Setup {
     pub api: String,
     /// More TOML, in sections that the rest does not use.
     pub more: String,
+    /// How many jobs may wait and how many requests may be in progress, if not as many as by default.
+    pub bounds: Option<(u64, usize)>,
     /// JSON-RPC and WebSocket in place of the chain's own: something that stands in front of it.
     pub endpoint: Option<(String, String)>,
 }
@@ -90,6 +92,7 @@ impl World {
             events: "local:".into(),
             api: String::new(),
             more: String::new(),
+            bounds: None,
             endpoint: None,
         }
     }
@@ -102,6 +105,7 @@ impl World {
             events: redis.to_owned(),
             api: String::new(),
             more: String::new(),
+            bounds: None,
             endpoint: None,
         }
     }
@@ -138,7 +142,11 @@ impl World {
              height_poll = \"200ms\"\nrebroadcast = \"500ms\"\nrebroadcast_per_order = \"0ms\"\n\
              [store]\nurl = \"{store}\"\n[queue]\nurl = \"{queue}\"\nprefix = \"{prefix}:\"\n\
              [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n[wallets]\ndir = \"{keys}\"\n\
+             [store]\nurl = \"{store}\"\n[queue]\nurl = \"{queue}\"\nprefix = \"{prefix}:\"\nmax_depth = {depth}\n\
+             [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\nmax_requests = {requests}\n[wallets]\ndir = \"{keys}\"\n\
              [raydium_cpmm]\nprogram = \"{program}\"\npools = [{pools}]\n{tokens}",
+            depth = setup.bounds.map_or(10_000, |(depth, _)| depth),
+            requests = setup.bounds.map_or(512, |(_, requests)| requests),
             more = setup.more,
             api = setup.api,
             rpc = setup.endpoint.as_ref().map_or(self.chain.rpc_url(), |(rpc, _)| rpc),
@@ -253,6 +261,13 @@ impl Daemon {
         let lines = log.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let found = lines.map(|line| line["fields"].clone()).find(|fields| fields["message"] == message);
         found.and_then(|fields| Some(fields[field].as_str()?.to_owned())).expect("it has not said that")
+    }
+
+    /// The most memory it has had resident, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
     }
 
     /// Everything the daemon has said, for a failing test.
