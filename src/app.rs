@@ -150,7 +150,14 @@ impl App {
         let cap = Lamports::new(config.chain.priority_fee_cap);
         let fees = Arc::new(Fees::new(outside.rpc.clone(), config.chain.priority_fee_floor, cap));
         let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
-        let treasury = Arc::new(Treasury::new(outside.rpc.clone(), outside.store.clone(), rents, cap, wallets));
+        let treasury = Arc::new(Treasury::new(
+            outside.rpc.clone(),
+            outside.store.clone(),
+            rents,
+            cap,
+            market.caps.clone(),
+            wallets,
+        ));
         app.spawn_keepers(&config, &outside, &journal, &control);
         if role.serves() {
             let rehearsal = Rehearsal::new(
@@ -161,7 +168,12 @@ impl App {
                 treasury.clone(),
                 config.engine.memo,
             );
-            let admission = Admission { wallets: known, max_depth: config.queue.max_depth, control: control.clone() };
+            let admission = Admission {
+                wallets: known,
+                max_depth: config.queue.max_depth,
+                caps: market.caps.clone(),
+                control: control.clone(),
+            };
             app.spawn_api(&config, &outside, &market, journal.clone(), (admission, rehearsal, page)).await?;
         }
         if role.works() {

@@ -16,3 +16,10 @@ create table api_keys (
     created_at timestamptz not null,
     revoked_at timestamptz
 );
+
+-- The most of its input token that an order's newest promise spends, in base units, and when that was promised: what
+-- spend caps are summed over. An order that failed or was cancelled has spent nothing.
+alter table orders add column promised_in base_units;
+alter table orders add column promised_at timestamptz;
+create index orders_spends on orders (token_in_mint, promised_at)
+where promised_at is not null and status not in ('failed', 'cancelled');

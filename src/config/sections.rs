@@ -1,6 +1,6 @@
 //! Sections: every key there is, with its default.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use solana_sdk::pubkey::Pubkey;
@@ -218,6 +218,33 @@ pub struct Engine {
     /// How long no answer at all may last before an outcome is called unknown.
     #[serde(with = "humantime_serde")]
     pub unknown_after: Duration,
+}
+
+/// How much may be spent, by symbol of the token that is paid.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Caps {
+    /// By one order.
+    pub per_order: BTreeMap<String, CapAmount>,
+    /// By all orders within any hour.
+    pub per_hour: BTreeMap<String, CapAmount>,
+    /// By all orders of one wallet within any hour.
+    pub per_wallet_hour: BTreeMap<String, CapAmount>,
+}
+
+/// An amount: `"1.5"` or `5` whole tokens, `{ base = "1500000" }` base units. A fraction is text, so that it is exact.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum CapAmount {
+    /// Whole tokens, as text.
+    Ui(String),
+    /// Whole tokens, without a fraction.
+    Whole(u64),
+    /// Base units.
+    Base {
+        /// How many, as text.
+        base: String,
+    },
 }
 
 /// The kill switch.

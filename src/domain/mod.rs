@@ -3,6 +3,7 @@
 //! Values in, values out: nothing here reads a clock, a file or a socket.
 
 pub mod amount;
+pub mod caps;
 pub mod error;
 pub mod event;
 pub mod lifecycle;
@@ -11,6 +12,7 @@ pub mod quote;
 pub mod request;
 
 pub use amount::{AmountError, BaseUnits, BlockHeight, Bps, Lamports, Rounding, Slot, mul_div};
+pub use caps::{Caps, HourCaps};
 pub use error::{ErrorCode, Failure};
 pub use event::{Attempt, ExpiryProof, Fill, Landing, OrderEvent, StoredEvent};
 pub use lifecycle::{IllegalTransition, NextStep, OrderStatus, Status};

@@ -18,7 +18,7 @@ use crate::{
     chain::{ChainError, Confirmer, Halt, Rpc, Tip, fees::Fees, push::Push},
     domain::{BaseUnits, ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Quote, QuoteRequest, Swap, VenueId},
     router::{RouteError, Router},
-    store::{SharedStore, Shortfall, StoreError},
+    store::{SharedStore, Shortfall, StoreError, Window},
     venue::{Venue, VenueError, Venues},
 };
 
@@ -370,6 +370,7 @@ impl Executor {
                 "the order's wallet is not one of this daemon's wallets",
             )));
         }
+        self.parts.treasury.allow(order, limit).map_err(StepError::Final)?;
         let mut shortfall = None;
         for freshness in [Freshness::Recent, Freshness::Now] {
             for address in &candidates {
@@ -382,7 +383,8 @@ impl Executor {
                 }
             }
         }
-        Err(StepError::Final(Failure::new(ErrorCode::InsufficientFunds, lacking(order, shortfall))))
+        let code = shortfall.map_or(ErrorCode::InsufficientFunds, |shortfall| shortfall.code());
+        Err(StepError::Final(Failure::new(code, lacking(order, shortfall))))
     }
 }
 
@@ -430,6 +432,18 @@ fn lacking(order: &Order, shortfall: Option<Shortfall>) -> String {
             "the swap needs {} {token}, the wallet has {} {token} free: fund it or trade less",
             needed.to_ui(order.token_in.decimals),
             free.to_ui(order.token_in.decimals),
+            token = order.token_in.symbol
+        ),
+        Some(Shortfall::Cap { window, cap, spent, needed }) => format!(
+            "{needed} {token} more would exceed the cap of {cap} {token} in an hour {of}; {spent} {token} are spent or \
+             promised: trade less or later",
+            needed = needed.to_ui(order.token_in.decimals),
+            cap = cap.to_ui(order.token_in.decimals),
+            spent = spent.to_ui(order.token_in.decimals),
+            of = match window {
+                Window::All => "for all orders",
+                Window::Wallet => "for this wallet",
+            },
             token = order.token_in.symbol
         ),
         None => "no wallet can pay for this order".to_owned(),

@@ -12,7 +12,8 @@ use time::OffsetDateTime;
 use super::{Control, Journal, JournalError};
 use crate::{
     domain::{
-        Dialect, ErrorCode, Expiry, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, Rules, validate,
+        Caps, Dialect, ErrorCode, Expiry, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, Rules,
+        Swap, validate,
     },
     queue::SharedQueue,
     store::{Creation, IdempotencyKey, SharedStore, StoreError},
@@ -94,6 +95,8 @@ pub struct Admission {
     pub wallets: Option<Vec<Pubkey>>,
     /// Orders are refused while this many jobs wait.
     pub max_depth: u64,
+    /// How much one order may spend.
+    pub caps: Arc<Caps>,
     /// Orders are refused while trading is stopped.
     pub control: Arc<Control>,
 }
@@ -135,6 +138,15 @@ impl Intake {
         {
             let message = format!("`wallet` {wallet} is not one of this daemon's wallets");
             return Err(OrderRefused::new(ErrorCode::InvalidRequest, message));
+        }
+        // What an exact output without a bound costs is known when it is routed; the cap is checked again there.
+        let most = match new.swap {
+            Swap::ExactIn(amount) => Some(amount),
+            Swap::ExactOut(_) => new.limit,
+        };
+        if let Some(most) = most {
+            let allowed = self.admission.caps.allow_order(&new.token_in, most);
+            allowed.map_err(|failure| OrderRefused::new(failure.code, failure.reason))?;
         }
         Ok(new)
     }

@@ -116,6 +116,7 @@ impl Rehearsal {
         let route = self.router.route(&QuoteRequest { pair: order.pair(), swap: order.swap }).await?;
         let limit = order.limit.unwrap_or_else(|| first_limit(&order, &route.chosen));
         within(&order, &route.chosen, limit)?;
+        self.treasury.allow(&order, limit).map_err(RehearsalError::Stopped)?;
         let transaction =
             if route.chosen.executable { Some(self.simulated(&order, &route, limit).await?) } else { None };
         Ok(Rehearsed { route, limit, transaction })

@@ -21,7 +21,7 @@ use crate::{
         ChainError, Rpc, Wallet,
         transaction::{BASE_FEE, TOKEN_ACCOUNT_BYTES, WRAPPED_SOL, associated_account, most_in},
     },
-    domain::{BaseUnits, ErrorCode, Lamports, Order, Token},
+    domain::{BaseUnits, Caps, ErrorCode, Failure, Lamports, Order, Token},
     metrics as names,
     store::{Reservation, SharedStore, StoreError},
 };
@@ -94,6 +94,7 @@ pub struct Treasury {
     store: SharedStore,
     rents: Rents,
     fee_cap: Lamports,
+    caps: Arc<Caps>,
     purses: Vec<Purse>,
 }
 
@@ -113,13 +114,28 @@ struct Balance {
 }
 
 impl Treasury {
-    /// Wallets that pay at most `fee_cap` priority fee for a transaction.
-    pub fn new(rpc: Arc<Rpc>, store: SharedStore, rents: Rents, fee_cap: Lamports, wallets: Vec<Arc<Wallet>>) -> Self {
+    /// Wallets that pay at most `fee_cap` priority fee for a transaction, and spend no more than `caps`.
+    pub fn new(
+        rpc: Arc<Rpc>,
+        store: SharedStore,
+        rents: Rents,
+        fee_cap: Lamports,
+        caps: Arc<Caps>,
+        wallets: Vec<Arc<Wallet>>,
+    ) -> Self {
         let purses = wallets
             .into_iter()
             .map(|wallet| Purse { wallet, busy: AtomicUsize::new(0), balances: Mutex::new(HashMap::new()) })
             .collect();
-        Self { rpc, store, rents, fee_cap, purses }
+        Self { rpc, store, rents, fee_cap, caps, purses }
+    }
+
+    /// Whether one order may spend what `order` promises under `limit`.
+    ///
+    /// # Errors
+    /// `cap_exceeded`.
+    pub fn allow(&self, order: &Order, limit: BaseUnits) -> Result<(), Failure> {
+        self.caps.allow_order(&order.token_in, most_in(order.swap, limit))
     }
 
     /// What a plain token account must hold on this cluster.
@@ -183,6 +199,8 @@ impl Treasury {
             balance: balance.amount,
             balance_lamports: Lamports::new(balance.lamports.get().saturating_sub(self.rents.wallet.get())),
             as_of: balance.as_of,
+            spends: paid,
+            caps: self.caps.hourly(&order.token_in.mint),
         })
     }
 

@@ -7,6 +7,7 @@
 //! OrderStore (sqlite | postgres): reads go to a pool, writes go to
 //!   change   one write, encoded by its caller
 //!   writer   gathers what waits, commits it as one group, answers each caller
+//!   spending what an hour's orders spend, against the caps
 //!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
 //!   tables   the statements that store many rows at once, in both dialects
@@ -19,6 +20,7 @@ mod listing;
 mod plan;
 mod postgres;
 mod rows;
+mod spending;
 mod sqlite;
 mod tables;
 mod writer;
@@ -33,7 +35,9 @@ use sqlx::{
 };
 use time::OffsetDateTime;
 
-use crate::domain::{Attempt, BaseUnits, ErrorCode, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent};
+use crate::domain::{
+    Attempt, BaseUnits, ErrorCode, HourCaps, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent,
+};
 
 pub use keys::{KeyRecord, Scope};
 pub use postgres::PostgresStore;
@@ -71,7 +75,7 @@ impl StoreError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::VersionConflict => ErrorCode::Conflict,
-            Self::ReservationRefused(_) => ErrorCode::InsufficientFunds,
+            Self::ReservationRefused(lacking) => lacking.code(),
             Self::Paused => ErrorCode::Paused,
             Self::Unavailable(_) => ErrorCode::StoreUnavailable,
             Self::Refused(_) | Self::Corrupt(_) | Self::Open(_) => ErrorCode::Internal,
@@ -150,6 +154,36 @@ pub enum Shortfall {
         /// Left after what other orders reserve.
         free: BaseUnits,
     },
+    /// Room below a spend cap, in base units of the input token.
+    Cap {
+        /// Whose spending the cap bounds.
+        window: Window,
+        /// It.
+        cap: BaseUnits,
+        /// What other orders have spent or promised within the hour.
+        spent: BaseUnits,
+        /// Needed by this order.
+        needed: BaseUnits,
+    },
+}
+
+/// Whose spending of an hour a cap bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Everybody's.
+    All,
+    /// The wallet's.
+    Wallet,
+}
+
+impl Shortfall {
+    /// The client's code.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Lamports { .. } | Self::Tokens { .. } => ErrorCode::InsufficientFunds,
+            Self::Cap { .. } => ErrorCode::CapExceeded,
+        }
+    }
 }
 
 /// A client's idempotency key with a digest of what it was sent with.
@@ -199,6 +233,11 @@ pub struct Reservation {
     pub balance_lamports: Lamports,
     /// `OrderStore::cursor` before the balance was read.
     pub as_of: u64,
+    /// Base units of `mint` this order spends at most, also when that is SOL: what caps are summed over.
+    pub spends: BaseUnits,
+    /// How much of `mint` may be spent within the hour that ends with this promise. An order that failed or was
+    /// cancelled has spent nothing; any other counts with what it promised last.
+    pub caps: HourCaps,
 }
 
 /// Which orders to list. Empty fields do not filter.

@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::{
     PAUSED, Reservation, Shortfall, StoreError,
     change::{AttemptOutcome, Change, EventChange, Outcome},
     rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
+    spending::{HOUR, Spend, Spending},
     tables::Statements,
 };
 use crate::domain::{BaseUnits, Lamports, OrderId, Status, StoredEvent};
@@ -30,6 +32,8 @@ pub(super) struct Known {
     /// Promises of the wallets in [`Wanted::wallets`] to orders that are not in this group: those of open orders, which
     /// may come as sums per mint, and each one that ended after [`Wanted::ended_after`].
     pub promises: Vec<Promise>,
+    /// What orders have spent of [`Wanted::capped`] after [`Wanted::spent_after`].
+    pub spending: Spending,
 }
 
 /// An order as the database has it before the group.
@@ -67,6 +71,10 @@ pub(super) struct Wanted {
     pub signs: bool,
     /// The oldest `as_of` of the group's reservations.
     pub ended_after: u64,
+    /// Mints whose spending is bounded by caps.
+    pub capped: Vec<String>,
+    /// The beginning of the earliest hour that a cap of the group is about.
+    pub spent_after: Option<OffsetDateTime>,
 }
 
 impl Wanted {
@@ -80,12 +88,19 @@ impl Wanted {
             if let Some(reservation) = &change.reservation {
                 wanted.wallets.push(reservation.wallet.to_string());
                 wanted.ended_after = wanted.ended_after.min(reservation.as_of);
+                if reservation.caps.any() {
+                    let begin = change.stored.at - HOUR;
+                    wanted.capped.push(reservation.mint.to_string());
+                    wanted.spent_after = Some(wanted.spent_after.map_or(begin, |at| at.min(begin)));
+                }
             }
         }
         wanted.orders.sort_unstable();
         wanted.orders.dedup();
         wanted.wallets.sort_unstable();
         wanted.wallets.dedup();
+        wanted.capped.sort_unstable();
+        wanted.capped.dedup();
         wanted
     }
 }
@@ -201,7 +216,8 @@ fn refusal(change: &EventChange, known: &Known) -> Option<Result<Outcome, StoreE
         return Some(Err(StoreError::Paused));
     }
     let reservation = change.reservation.as_ref()?;
-    let lacking = shortfall(reservation, change.stored.order_id, known)?;
+    let lacking = shortfall(reservation, change.stored.order_id, known)
+        .or_else(|| known.spending.exceeded(reservation, change.stored.order_id, change.stored.at))?;
     Some(Err(StoreError::ReservationRefused(lacking)))
 }
 
@@ -220,6 +236,10 @@ fn accept<'a>(
     order.version = stored.seq;
     if let Some(reservation) = &change.reservation {
         order.promise = Some(Promise::of(reservation));
+        known.spending.group.insert(stored.order_id, Spend::of(reservation, stored.at));
+    }
+    if matches!(stored.status, Status::Failed | Status::Cancelled) {
+        known.spending.group.remove(&stored.order_id);
     }
     if let Some(promise) = &mut order.promise {
         promise.ended_at = stored.status.is_terminal().then_some(stored.cursor);
@@ -237,7 +257,7 @@ fn accept<'a>(
     let mut row = PlannedOrder {
         row: &change.row,
         last_cursor: stored.cursor,
-        promise: change.reservation.as_ref().map(PromiseColumns::new),
+        promise: change.reservation.as_ref().map(|it| PromiseColumns::new(it, stored.at)),
     };
     // One statement cannot write a row twice: the last event's row stands for all of the group's.
     match row_of.get(&stored.order_id) {
@@ -308,7 +328,7 @@ mod tests {
     use super::super::Creation;
     use super::*;
     use crate::{
-        domain::{Bps, Dialect, ErrorCode, Failure, NewOrder, Order, OrderEvent, OrderKind, Swap, Token},
+        domain::{Bps, Dialect, ErrorCode, Failure, HourCaps, NewOrder, Order, OrderEvent, OrderKind, Swap, Token},
         store::IdempotencyKey,
     };
 
@@ -346,6 +366,8 @@ mod tests {
             balance: BaseUnits::ZERO,
             balance_lamports: Lamports::new(100),
             as_of,
+            spends: BaseUnits::ZERO,
+            caps: HourCaps::default(),
         }
     }
 

@@ -185,6 +185,17 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
             known.promises.push(promise(&row, row.text("reserved_wallet")?, Some(row.count("last_cursor")?))?);
         }
     }
+    if let Some(after) = wanted.spent_after {
+        // Each order of the group by itself, since its own earlier promise does not count against it.
+        let spends = "select token_in_mint, reserved_wallet, sum(promised_in)::text as promised_in, \
+            max(promised_at) as promised_at, case when id = any($2) then id::text end as member from orders \
+            where promised_at is not null and status not in ('failed', 'cancelled') \
+            and token_in_mint = any($1) and promised_at > $3 group by token_in_mint, reserved_wallet, member";
+        let spends = sqlx::query(spends).bind(&wanted.capped).bind(&ids).bind(after);
+        for row in spends.fetch_all(&mut *db).await? {
+            known.spending.add(&row, row.parsed("promised_in")?)?;
+        }
+    }
     Ok(known)
 }
 

@@ -188,6 +188,21 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
             known.promises.push(promise(&row, row.text("reserved_wallet")?, Some(row.count("last_cursor")?))?);
         }
     }
+    if let Some(after) = wanted.spent_after {
+        let mints = rows::json(&wanted.capped);
+        // Each order of the group by itself, since its own earlier promise does not count against it.
+        let spends = "select token_in_mint, reserved_wallet, sum(promised_in_hi) as promised_in_hi, \
+            sum(promised_in_lo) as promised_in_lo, max(promised_at) as promised_at, \
+            case when id in (select value from json_each(?2)) then id end as member from orders \
+            where promised_at is not null and status not in ('failed', 'cancelled') \
+            and token_in_mint in (select value from json_each(?1)) and promised_at > ?3 \
+            group by token_in_mint, reserved_wallet, member";
+        let spends = sqlx::query(spends).bind(mints).bind(&ids).bind(rows::time_text(after));
+        for row in spends.fetch_all(&mut *db).await? {
+            let amount = (u128::from(row.count("promised_in_hi")?) << 32) + u128::from(row.count("promised_in_lo")?);
+            known.spending.add(&row, amount)?;
+        }
+    }
     Ok(known)
 }
 

@@ -29,6 +29,8 @@ mod queue_contract;
 #[cfg(feature = "localnet")]
 mod recovery;
 mod servers;
+#[cfg(feature = "localnet")]
+mod spend_caps;
 mod store_contract;
 #[cfg(feature = "localnet")]
 mod streams;

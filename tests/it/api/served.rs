@@ -102,7 +102,7 @@ impl Served {
         let journal = Journal::new(store.clone(), bus.clone());
         let rules = Arc::new(rules());
         let control = Arc::new(Control::open(store.clone(), None).await.unwrap());
-        let admission = Admission { wallets: None, max_depth: 1_000, control: control.clone() };
+        let admission = Admission { wallets: None, max_depth: 1_000, caps: Arc::default(), control: control.clone() };
         let intake = Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), admission);
         let feed = Arc::new(Feed::new(Views::new(rules, "?cluster=devnet"), buffer));
         let switches = Arc::new(Switches::default());
@@ -114,7 +114,7 @@ impl Served {
         let fees = Arc::new(Fees::new(rpc.clone(), 0, Lamports::default()));
         let free = Lamports::default();
         let rents = Rents { wallet: free, token_account: free, large_token_account: free };
-        let treasury = Arc::new(Treasury::new(rpc.clone(), store.clone(), rents, free, Vec::new()));
+        let treasury = Arc::new(Treasury::new(rpc.clone(), store.clone(), rents, free, Arc::default(), Vec::new()));
         let parts = Parts {
             keys: Arc::new(KeyRing::open(store.clone(), key).await.unwrap()),
             rehearsal: Arc::new(Rehearsal::new(router.clone(), Vec::new(), rpc, fees, treasury, true)),
