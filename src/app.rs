@@ -7,6 +7,7 @@
 
 #[cfg(feature = "localnet")]
 mod embedded;
+mod front;
 mod guard;
 mod market;
 mod outside;
@@ -19,7 +20,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use tokio::{
-    net::TcpListener,
     sync::{Notify, Semaphore},
     task::JoinSet,
 };
@@ -34,16 +34,15 @@ pub use outside::{Outside, connect_rpc, load_wallets, open_store};
 use crate::{
     api,
     chain::{Confirmer, Halt, Rpc, Tip, confirmer, fees::Fees, push::Push},
-    config::{Cluster, Config, Secret},
+    config::Config,
     domain::Lamports,
     engine::{
-        Admission, Control, Executor, Intake, Journal, Parts, Policy, Rehearsal, Rents, Treasury,
+        Admission, Control, Executor, Journal, Parts, Policy, Rehearsal, Rents, Treasury,
         deadline::Deadlines,
         execute::Stop,
         sweeper::{self, Sweeper},
         worker::{Active, Worker},
     },
-    metrics,
     store::SharedStore,
 };
 
@@ -250,29 +249,6 @@ impl App {
         });
     }
 
-    /// The page that Prometheus reads, and its own listener where one is configured.
-    async fn spawn_metrics(&mut self, config: &Config, outside: &Outside) -> anyhow::Result<Arc<api::MetricsPage>> {
-        let page = Arc::new(api::MetricsPage::new(
-            metrics::recorder().context("metrics cannot be recorded")?,
-            outside.store.clone(),
-            outside.queue.clone(),
-            self.switches.clone(),
-        ));
-        if let Some(listen) = config.metrics.listen {
-            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-            let address = listener.local_addr().context("a bound socket has no address")?;
-            tracing::info!(%address, "metrics are served");
-            let (page, shutdown) = (page.clone(), self.stop.hard.clone());
-            self.tasks.spawn(async move {
-                if let Err(error) = api::metrics::serve(listener, page, shutdown).await {
-                    tracing::error!(%error, "the metrics' server ended");
-                }
-                "metrics"
-            });
-        }
-        Ok(page)
-    }
-
     /// What every role does: sees the kill switch, and ends orders that were not signed in time.
     fn spawn_keepers(&mut self, config: &Config, outside: &Outside, journal: &Journal, control: &Arc<Control>) {
         let (control, hard) = (control.clone(), self.stop.hard.clone());
@@ -286,77 +262,6 @@ impl App {
             deadlines.run(soft).await;
             "deadlines"
         });
-    }
-
-    async fn spawn_api(
-        &mut self,
-        config: &Config,
-        outside: &Outside,
-        market: &Market,
-        journal: Journal,
-        (admission, rehearsal, metrics): (Admission, Rehearsal, Arc<api::MetricsPage>),
-    ) -> anyhow::Result<()> {
-        let control = admission.control.clone();
-        let intake =
-            Intake::new(journal, outside.store.clone(), outside.queue.clone(), market.rules.clone(), admission);
-        let views = api::Views::new(market.rules.clone(), &explorer_query(config));
-        let feed = Arc::new(api::Feed::new(views, config.events.capacity));
-        let probes = api::Probes::new(
-            outside.store.clone(),
-            outside.queue.clone(),
-            outside.bus.clone(),
-            Some(outside.rpc.clone()),
-            self.switches.clone(),
-        );
-        let key = config.api.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty());
-        let keys = api::KeyRing::open(outside.store.clone(), key.map(api::ApiKey::new)).await;
-        let keys = Arc::new(keys.context("the API keys cannot be read")?);
-        let (watched, hard) = (keys.clone(), self.stop.hard.clone());
-        self.tasks.spawn(async move {
-            watched.run(hard).await;
-            "keys"
-        });
-        let state = api::ApiState::new(
-            api::Parts {
-                intake: Arc::new(intake),
-                store: outside.store.clone(),
-                keys,
-                rehearsal: Arc::new(rehearsal),
-                router: market.router.clone(),
-                feed: feed.clone(),
-                probes: Arc::new(probes),
-                metrics,
-                control,
-            },
-            api::Options {
-                origins: api::Origins { listed: config.api.origins.clone(), ..api::Origins::default() },
-                cors: config.api.cors,
-                body_limit: config.api.body_limit,
-                max_connections: config.api.max_connections,
-                max_requests: config.api.max_requests,
-                max_sockets: config.api.max_sockets,
-                request_timeout: config.api.request_timeout,
-                shutdown_grace: LAST_STEP,
-                ..api::Options::default()
-            },
-        );
-        let (store, bus, hard) = (outside.store.clone(), outside.bus.clone(), self.stop.hard.clone());
-        self.tasks.spawn(async move {
-            feed.run(store, bus, hard).await;
-            "feed"
-        });
-        for listen in std::iter::once(config.api.listen).chain(config.api.also_listen) {
-            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-            self.addresses.push(listener.local_addr().context("a bound socket has no address")?);
-            let (state, shutdown) = (state.clone(), self.stop.hard.clone());
-            self.tasks.spawn(async move {
-                if let Err(error) = api::serve(listener, state, shutdown).await {
-                    tracing::error!(%error, "the API ended");
-                }
-                "api"
-            });
-        }
-        Ok(())
     }
 
     fn spawn_worker(
@@ -447,18 +352,5 @@ impl App {
             worker.run(stop).await;
             WORKER
         });
-    }
-}
-
-/// How the explorer is told which cluster a signature is on.
-fn explorer_query(config: &Config) -> String {
-    match config.chain.cluster {
-        Cluster::Devnet => "?cluster=devnet".to_owned(),
-        Cluster::Testnet => "?cluster=testnet".to_owned(),
-        Cluster::Local => {
-            let url = config.chain.endpoints().first().copied().unwrap_or_default();
-            let url = url::form_urlencoded::byte_serialize(url.as_bytes());
-            format!("?cluster=custom&customUrl={}", url.collect::<String>())
-        }
     }
 }
