@@ -12,16 +12,24 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{ApiState, keys::Caller};
-use crate::store::Scope;
+use super::{ApiError, ApiState, keys::Caller, origin};
+use crate::{domain::ErrorCode, store::Scope};
 
 /// The middleware in front of everything but health. The key comes as `Authorization: Bearer <key>` or
 /// `X-API-Key: <key>`; a socket may also bring it as `?token=<key>`, because browsers cannot set a socket's headers.
 /// What the handler needs to know of the caller travels with the request.
 pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let needed = if request.method().is_safe() { Scope::Read } else { Scope::Trade };
-    let admitted = state.keys().admit(candidate(&request).as_deref());
-    match admitted.and_then(|caller| caller.may(needed).map(|()| caller)) {
+    let admitted = state.keys().admit(candidate(&request).as_deref()).and_then(|caller| {
+        if caller.is_anyone() && !origin::is_addressed_here(&request) {
+            return Err(ApiError::new(
+                ErrorCode::Forbidden,
+                "without a key the daemon is asked for by a name of this machine only, such as localhost",
+            ));
+        }
+        caller.may(needed).map(|()| caller)
+    });
+    match admitted {
         Ok(caller) => {
             tracing::Span::current().record("caller", &*caller.name);
             request.extensions_mut().insert(caller);

@@ -29,6 +29,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The oldest copy that is believed.
 const MOST_STALE: Duration = Duration::from_secs(5);
+/// The name of callers where no key is demanded.
+const ANYONE: &str = "anyone";
 /// How a key begins, so that people and scanners for leaked secrets know it.
 const PREFIX: &str = "swapd_";
 
@@ -85,6 +87,11 @@ pub struct Caller {
 impl Caller {
     fn unnamed(name: &str) -> Self {
         Self { name: name.into(), scope: Scope::Trade, named: false }
+    }
+
+    /// Whether the caller showed no key, as none is demanded.
+    pub fn is_anyone(&self) -> bool {
+        !self.named && &*self.name == ANYONE
     }
 
     /// Whether the caller may do what needs `scope`.
@@ -183,7 +190,7 @@ impl KeyRing {
         }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if self.admin.is_none() && !known.closed {
-            return Ok(Caller::unnamed("anyone"));
+            return Ok(Caller::unnamed(ANYONE));
         }
         let named = candidate.and_then(|candidate| known.keys.iter().find(|named| named.key.is(&candidate)));
         let Some(named) = named else {

@@ -176,6 +176,18 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
 }
 
+impl Api {
+    /// Where it listens.
+    pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.listen).chain(self.also_listen)
+    }
+
+    /// Whether only programs of this machine can connect.
+    pub fn is_private(&self) -> bool {
+        self.listeners().all(|listen| listen.ip().is_loopback())
+    }
+}
+
 /// What orders may say.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 use swapd::{
-    api::{ApiKey, Options},
+    api::Options,
     domain::{ErrorCode, Failure, OrderEvent, OrderId, VenueId},
     store::OrderFilter,
 };
@@ -388,7 +388,11 @@ async fn a_foreign_page_can_neither_open_a_socket_nor_write() {
     }
     let post = served.request("POST", ORDERS).header("content-type", "application/json");
     let answer = served.send(post.header("origin", "https://evil.example").body("{}")).await;
-    assert_eq!((answer.status, answer.code()), (403, "unauthorized"));
+    assert_eq!((answer.status, answer.code()), (403, "forbidden"));
+    for path in [ORDERS, "/api/orders/execute", "/v1/control"] {
+        let rebound = served.request("GET", path).header("host", "evil.example");
+        assert_eq!(served.send(rebound).await.status, 403, "{path}");
+    }
 
     let ask = |origin: &str| {
         let ask = served.request("OPTIONS", "/api/orders/execute").header("origin", origin);
@@ -479,7 +483,8 @@ async fn a_body_that_never_comes_is_answered_503() {
     let options = Options { request_timeout: Duration::from_millis(50), ..Options::default() };
     let served = Served::with(options, 16).await;
     let mut slow = TcpStream::connect(served.address).await.unwrap();
-    let head = b"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n";
+    let head =
+        b"POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n";
     slow.write_all(head).await.unwrap();
     let mut answer = [0; 12];
     within_patience("the answer", slow.read_exact(&mut answer)).await.unwrap();
