@@ -67,12 +67,12 @@ async fn keys_are_made_limited_and_revoked(world: &World, setup: &Setup, roles: 
         said.lines().next().unwrap().to_owned()
     };
     let reader = make(&["key", "create", "reader", "--scope", "read"]).await;
-    let desk = make(&["key", "create", "desk", "--scope", "trade"]).await;
     let other = make(&["key", "create", "other", "--scope", "trade", "--rate", "3/s"]).await;
+    let desk = make(&["key", "create", "desk", "--scope", "trade"]).await;
     assert!([&reader, &desk, &other].iter().all(|key| key.starts_with("swapd_")), "{reader}");
     for api in daemons.iter().zip(roles).filter(|(_, role)| **role != "worker").map(|(daemon, _)| daemon) {
         until(api, "", 401).await;
-        until(api, &reader, 200).await;
+        until(api, &desk, 200).await; // the last one made
     }
 
     // Scopes, on our own paths and on the older engines'.

@@ -6,6 +6,7 @@ mod bus_contract;
 mod chaos;
 #[cfg(feature = "localnet")]
 mod crowd;
+#[cfg(feature = "localnet")]
 mod deadlines;
 #[cfg(feature = "localnet")]
 mod dry_runs;

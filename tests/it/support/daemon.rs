@@ -41,8 +41,8 @@ pub struct Setup {
     pub api: String,
     /// More TOML, in sections that the rest does not use.
     pub more: String,
-    /// How many jobs may wait and how many requests may be in progress, if not as many as by default.
-    pub bounds: Option<(u64, usize)>,
+    /// How many jobs may wait.
+    pub max_depth: u64,
     /// JSON-RPC and WebSocket in place of the chain's own: something that stands in front of it.
     pub endpoint: Option<(String, String)>,
 }
@@ -92,7 +92,7 @@ impl World {
             events: "local:".into(),
             api: String::new(),
             more: String::new(),
-            bounds: None,
+            max_depth: 10_000,
             endpoint: None,
         }
     }
@@ -105,7 +105,7 @@ impl World {
             events: redis.to_owned(),
             api: String::new(),
             more: String::new(),
-            bounds: None,
+            max_depth: 10_000,
             endpoint: None,
         }
     }
@@ -140,13 +140,10 @@ impl World {
         let text = format!(
             "{more}\n[chain]\ncluster = \"local\"\nrpc_url = \"{rpc}\"\nws_url = \"{ws}\"\nstatus_poll = \"50ms\"\n\
              height_poll = \"200ms\"\nrebroadcast = \"500ms\"\nrebroadcast_per_order = \"0ms\"\n\
-             [store]\nurl = \"{store}\"\n[queue]\nurl = \"{queue}\"\nprefix = \"{prefix}:\"\n\
-             [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n[wallets]\ndir = \"{keys}\"\n\
              [store]\nurl = \"{store}\"\n[queue]\nurl = \"{queue}\"\nprefix = \"{prefix}:\"\nmax_depth = {depth}\n\
-             [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\nmax_requests = {requests}\n[wallets]\ndir = \"{keys}\"\n\
+             [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n[wallets]\ndir = \"{keys}\"\n\
              [raydium_cpmm]\nprogram = \"{program}\"\npools = [{pools}]\n{tokens}",
-            depth = setup.bounds.map_or(10_000, |(depth, _)| depth),
-            requests = setup.bounds.map_or(512, |(_, requests)| requests),
+            depth = setup.max_depth,
             more = setup.more,
             api = setup.api,
             rpc = setup.endpoint.as_ref().map_or(self.chain.rpc_url(), |(rpc, _)| rpc),
