@@ -7,6 +7,7 @@
 
 #[cfg(feature = "localnet")]
 mod embedded;
+mod front;
 mod guard;
 mod market;
 mod outside;
@@ -18,9 +19,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use solana_sdk::pubkey::Pubkey;
 use tokio::{
-    net::TcpListener,
     sync::{Notify, Semaphore},
     task::JoinSet,
 };
@@ -34,17 +33,17 @@ pub use outside::{Outside, connect_rpc, load_wallets, open_store};
 
 use crate::{
     api,
-    chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, Wallet, confirmer, fees::Fees, push::Push},
-    config::{self, Cluster, Config, Secret},
+    chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, confirmer, fees::Fees, push::Push},
+    config::{self, Config},
     domain::Lamports,
     engine::{
-        Executor, Intake, Journal, Parts, Policy, Rehearsals, Rents, Treasury,
+        Admission, Control, Executor, Journal, Parts, Policy, Rehearsal, Rents, Simulations, Treasury,
+        deadline::Deadlines,
         execute::Stop,
-        rehearsal::Simulate,
+        simulations::Simulate,
         sweeper::{self, Sweeper},
         worker::{Active, Worker},
     },
-    metrics,
     store::SharedStore,
 };
 
@@ -122,6 +121,8 @@ impl App {
         let journal = Journal::new(outside.store.clone(), outside.bus.clone());
         guard::remember_chain(&outside, &journal, config.chain.cluster).await?;
 
+        let control = Control::open(outside.store.clone(), config.control.pause_file.clone()).await;
+        let control = Arc::new(control.context("the kill switch cannot be read")?);
         let (halt, halting) = Halt::new(outside.rpc.clone());
         let mut app = Self {
             role,
@@ -131,7 +132,11 @@ impl App {
             tasks: JoinSet::new(),
             stop: Stop { soft: CancellationToken::new(), hard: CancellationToken::new() },
             _store_lock: store_lock,
-            switches: Arc::new(api::Switches { halted: halt.flag(), ..api::Switches::default() }),
+            switches: Arc::new(api::Switches {
+                paused: control.flag(),
+                halted: halt.flag(),
+                ..api::Switches::default()
+            }),
             grace: config.engine.shutdown_grace,
             #[cfg(feature = "localnet")]
             chain,
@@ -143,12 +148,38 @@ impl App {
             halting.run(hard).await;
             "halt"
         });
+        let rents = Rents::read(&outside.rpc).await.context("cannot read the cluster's rents")?;
+        let cap = Lamports::new(config.chain.priority_fee_cap);
+        let fees = Arc::new(Fees::new(outside.rpc.clone(), config.chain.priority_fee_floor, cap));
+        let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
+        let treasury = Arc::new(Treasury::new(
+            outside.rpc.clone(),
+            outside.store.clone(),
+            rents,
+            cap,
+            market.caps.clone(),
+            wallets,
+        ));
+        app.spawn_keepers(&config, &outside, &journal, &control);
         if role.serves() {
-            let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
-            app.spawn_api(&config, &outside, &market, journal.clone(), (known, page)).await?;
+            let rehearsal = Rehearsal::new(
+                market.router.clone(),
+                market.venues.clone(),
+                outside.rpc.clone(),
+                fees.clone(),
+                treasury.clone(),
+                config.engine.memo,
+            );
+            let admission = Admission {
+                wallets: known,
+                max_depth: config.queue.max_depth,
+                caps: market.caps.clone(),
+                control: control.clone(),
+            };
+            app.spawn_api(&config, &outside, &market, journal.clone(), (admission, rehearsal, page)).await?;
         }
         if role.works() {
-            app.spawn_worker(&config, &outside, &market, journal, wallets, (tip, snapshots, halt)).await?;
+            app.spawn_worker(&config, &outside, &market, journal, (treasury, fees), (tip, snapshots, halt, control));
         }
         Ok(app)
     }
@@ -221,107 +252,31 @@ impl App {
         });
     }
 
-    /// The page that Prometheus reads, and its own listener where one is configured.
-    async fn spawn_metrics(&mut self, config: &Config, outside: &Outside) -> anyhow::Result<Arc<api::MetricsPage>> {
-        let page = Arc::new(api::MetricsPage::new(
-            metrics::recorder().context("metrics cannot be recorded")?,
-            outside.store.clone(),
-            outside.queue.clone(),
-            self.switches.clone(),
-        ));
-        if let Some(listen) = config.metrics.listen {
-            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-            let address = listener.local_addr().context("a bound socket has no address")?;
-            tracing::info!(%address, "metrics are served");
-            let (page, shutdown) = (page.clone(), self.stop.hard.clone());
-            self.tasks.spawn(async move {
-                if let Err(error) = api::metrics::serve(listener, page, shutdown).await {
-                    tracing::error!(%error, "the metrics' server ended");
-                }
-                "metrics"
-            });
-        }
-        Ok(page)
-    }
-
-    async fn spawn_api(
-        &mut self,
-        config: &Config,
-        outside: &Outside,
-        market: &Market,
-        journal: Journal,
-        (wallets, metrics): (Option<Vec<Pubkey>>, Arc<api::MetricsPage>),
-    ) -> anyhow::Result<()> {
-        let intake = Intake::new(
-            journal,
-            outside.store.clone(),
-            outside.queue.clone(),
-            market.rules.clone(),
-            wallets,
-            config.queue.max_depth,
-        );
-        let views = api::Views::new(market.rules.clone(), &explorer_query(config));
-        let feed = Arc::new(api::Feed::new(views, config.events.capacity));
-        let probes = api::Probes::new(
-            outside.store.clone(),
-            outside.queue.clone(),
-            outside.bus.clone(),
-            Some(outside.rpc.clone()),
-            self.switches.clone(),
-        );
-        let key = config.api.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty());
-        let state = api::ApiState::new(
-            api::Parts {
-                intake: Arc::new(intake),
-                store: outside.store.clone(),
-                router: market.router.clone(),
-                feed: feed.clone(),
-                probes: Arc::new(probes),
-                metrics,
-            },
-            api::Options {
-                api_key: key.map(api::ApiKey::new),
-                origins: api::Origins { listed: config.api.origins.clone(), ..api::Origins::default() },
-                cors: config.api.cors,
-                body_limit: config.api.body_limit,
-                max_connections: config.api.max_connections,
-                max_sockets: config.api.max_sockets,
-                request_timeout: config.api.request_timeout,
-                shutdown_grace: LAST_STEP,
-                ..api::Options::default()
-            },
-        );
-        let (store, bus, hard) = (outside.store.clone(), outside.bus.clone(), self.stop.hard.clone());
+    /// What every role does: sees the kill switch, and ends orders that were not signed in time.
+    fn spawn_keepers(&mut self, config: &Config, outside: &Outside, journal: &Journal, control: &Arc<Control>) {
+        let (control, hard) = (control.clone(), self.stop.hard.clone());
         self.tasks.spawn(async move {
-            feed.run(store, bus, hard).await;
-            "feed"
+            control.run(hard).await;
+            "control"
         });
-        for listen in std::iter::once(config.api.listen).chain(config.api.also_listen) {
-            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-            self.addresses.push(listener.local_addr().context("a bound socket has no address")?);
-            let (state, shutdown) = (state.clone(), self.stop.hard.clone());
-            self.tasks.spawn(async move {
-                if let Err(error) = api::serve(listener, state, shutdown).await {
-                    tracing::error!(%error, "the API ended");
-                }
-                "api"
-            });
-        }
-        Ok(())
+        let deadlines = Arc::new(Deadlines::new(outside.store.clone(), journal.clone(), config.engine.sweep_every));
+        let soft = self.stop.soft.clone();
+        self.tasks.spawn(async move {
+            deadlines.run(soft).await;
+            "deadlines"
+        });
     }
 
-    async fn spawn_worker(
+    fn spawn_worker(
         &mut self,
         config: &Config,
         outside: &Outside,
         market: &Market,
         journal: Journal,
-        wallets: Vec<Arc<Wallet>>,
-        (tip, snapshots, halt): (Arc<Tip>, Arc<Snapshots>, Halt),
-    ) -> anyhow::Result<()> {
+        (treasury, fees): (Arc<Treasury>, Arc<Fees>),
+        (tip, snapshots, halt, control): (Arc<Tip>, Arc<Snapshots>, Halt, Arc<Control>),
+    ) {
         let rpc = outside.rpc.clone();
-        let cap = Lamports::new(config.chain.priority_fee_cap);
-        let rents = Rents::read(&rpc).await.context("cannot read the cluster's rents")?;
         let hint = Arc::new(Notify::new());
         let (confirmer, confirming) = Confirmer::new(
             rpc.clone(),
@@ -351,8 +306,7 @@ impl App {
         }
         // What landed is told by one endpoint; what it does not tell is asked for.
         let records = config.chain.sockets().first().map(|url| {
-            let addresses = wallets.iter().map(|wallet| wallet.address()).collect();
-            let (records, recording) = Records::new((*url).to_owned(), addresses, hint);
+            let (records, recording) = Records::new((*url).to_owned(), treasury.addresses(), hint);
             let hard = self.stop.hard.clone();
             self.tasks.spawn(async move {
                 recording.run(hard).await;
@@ -366,16 +320,17 @@ impl App {
                 journal,
                 router: market.router.clone(),
                 venues: market.venues.clone(),
-                rpc: rpc.clone(),
+                rpc,
                 snapshots,
-                rehearsals: Rehearsals::new(match config.engine.simulate {
+                simulations: Simulations::new(match config.engine.simulate {
                     config::Simulate::Always => Simulate::Always,
                     config::Simulate::WhenNeeded => Simulate::WhenNeeded,
                 }),
                 tip,
                 halt,
-                fees: Arc::new(Fees::new(rpc.clone(), config.chain.priority_fee_floor, cap)),
-                treasury: Arc::new(Treasury::new(rpc, outside.store.clone(), rents, cap, wallets)),
+                control,
+                fees,
+                treasury,
                 confirmer,
                 pushes,
                 records,
@@ -417,19 +372,5 @@ impl App {
             worker.run(stop).await;
             WORKER
         });
-        Ok(())
-    }
-}
-
-/// How the explorer is told which cluster a signature is on.
-fn explorer_query(config: &Config) -> String {
-    match config.chain.cluster {
-        Cluster::Devnet => "?cluster=devnet".to_owned(),
-        Cluster::Testnet => "?cluster=testnet".to_owned(),
-        Cluster::Local => {
-            let url = config.chain.endpoints().first().copied().unwrap_or_default();
-            let url = url::form_urlencoded::byte_serialize(url.as_bytes());
-            format!("?cluster=custom&customUrl={}", url.collect::<String>())
-        }
     }
 }

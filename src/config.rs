@@ -15,8 +15,8 @@ mod legacy;
 mod sections;
 
 pub use sections::{
-    Api, Chain, Cluster, Engine, Events, Limits, Localnet, MeteoraMock, Metrics, Mode, Orders, Queue, RaydiumCpmm,
-    Router, Simulate, Store, Token, Wallets,
+    Api, CapAmount, Caps, Chain, Cluster, Control, Engine, Events, Limits, Localnet, MeteoraMock, Metrics, Mode,
+    Orders, Queue, RaydiumCpmm, Router, Simulate, Store, Token, Wallets,
 };
 
 /// The profiles that need no file.
@@ -93,6 +93,12 @@ pub struct Config {
     /// How orders are executed.
     #[serde(default)]
     pub engine: Engine,
+    /// How much may be spent.
+    #[serde(default)]
+    pub caps: Caps,
+    /// The kill switch.
+    #[serde(default)]
+    pub control: Control,
     /// Key files.
     #[serde(default)]
     pub wallets: Wallets,

@@ -1,57 +1,50 @@
-//! Authentication: one key for everything that reads or writes orders.
+//! Authentication: the guard in front of everything that reads or writes orders.
 //!
-//! Owns where a key is looked for and how it is compared. The key itself is never kept, only its digest; it is never
-//! logged, so neither is a query string.
+//! Owns where a key is looked for and which scope a request needs. What a key allows is `keys`. A key is never logged,
+//! so neither is a query string.
 
-use std::fmt;
+use std::convert::Infallible;
 
 use axum::{
-    extract::{Request, State},
-    http::header,
+    extract::{FromRequestParts, Request, State},
+    http::{header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use super::{ApiError, ApiState};
-use crate::domain::ErrorCode;
-
-/// The configured key, as a digest.
-#[derive(Clone)]
-pub struct ApiKey([u8; 32]);
-
-impl ApiKey {
-    /// Remembers a key.
-    pub fn new(key: &str) -> Self {
-        Self(Sha256::digest(key.as_bytes()).into())
-    }
-
-    /// Compares in a time that tells nothing about the key, not even its length.
-    pub fn matches(&self, candidate: &str) -> bool {
-        Self::new(candidate).0.ct_eq(&self.0).into()
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiKey(redacted)")
-    }
-}
+use super::{ApiError, ApiState, keys::Caller, origin};
+use crate::{domain::ErrorCode, store::Scope};
 
 /// The middleware in front of everything but health. The key comes as `Authorization: Bearer <key>` or
 /// `X-API-Key: <key>`; a socket may also bring it as `?token=<key>`, because browsers cannot set a socket's headers.
-pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    if let Some(key) = &state.options().api_key
-        && !candidate(&request).is_some_and(|candidate| key.matches(&candidate))
-    {
-        return ApiError::new(
-            ErrorCode::Unauthorized,
-            "a key is missing or wrong: send `Authorization: Bearer <key>` or `X-API-Key: <key>`",
-        )
-        .into_response();
+/// What the handler needs to know of the caller travels with the request.
+pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+    let needed = if request.method().is_safe() { Scope::Read } else { Scope::Trade };
+    let admitted = state.keys().admit(candidate(&request).as_deref()).and_then(|caller| {
+        if caller.is_anyone() && !origin::is_addressed_here(&request) {
+            return Err(ApiError::new(
+                ErrorCode::Forbidden,
+                "without a key the daemon is asked for by a name of this machine only, such as localhost",
+            ));
+        }
+        caller.may(needed).map(|()| caller)
+    });
+    match admitted {
+        Ok(caller) => {
+            tracing::Span::current().record("caller", &*caller.name);
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
     }
-    next.run(request).await
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().expect("every handler that asks for it is behind the guard").clone())
+    }
 }
 
 fn candidate(request: &Request) -> Option<String> {
@@ -85,13 +78,5 @@ mod tests {
         assert_eq!(found(&|r| r.header("x-api-key", "k")).as_deref(), Some("k"));
         assert_eq!(found(&|r| r.uri("/v1/stream?token=a%2Bb").header("upgrade", "websocket")).as_deref(), Some("a+b"));
         assert_eq!(found(&|r| r.uri("/v1/orders?token=k")), None, "only a socket's query is read");
-    }
-
-    #[test]
-    fn a_key_matches_only_itself_and_is_never_shown() {
-        let key = ApiKey::new("secret");
-        assert!(key.matches("secret"));
-        assert!(!key.matches("secret2") && !key.matches(""));
-        assert!(!format!("{key:?}").contains("secret"));
     }
 }

@@ -3,7 +3,7 @@
 //! Owns the way from an `ErrorCode` to an HTTP status and a JSON body, in our own shape and in the older clients'.
 //! A source is logged by `request`, never sent.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -14,12 +14,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     domain::{ErrorCode, OrderRefused},
-    engine::{CancelError, SubmitError},
+    engine::{CancelError, SubmitError, rehearsal::RehearsalError},
     router::RouteError,
     store::StoreError,
 };
 
-/// What a client may wait before it tries again, in seconds.
+/// What a client may wait before it tries again where nothing better is known, in seconds.
 const RETRY_AFTER_SECS: u64 = 1;
 
 /// A refusal on its way to the client. As a response it has no body yet: `request` writes it, because only that
@@ -31,6 +31,7 @@ pub struct ApiError {
     message: String,
     details: Map<String, Value>,
     compat: Map<String, Value>,
+    retry_after: Option<Duration>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -59,7 +60,15 @@ impl ApiError {
     /// An error with its sentence, answered as its code says.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { code, status, message: message.into(), details: Map::new(), compat: Map::new(), source: None }
+        Self {
+            code,
+            status,
+            message: message.into(),
+            details: Map::new(),
+            compat: Map::new(),
+            retry_after: None,
+            source: None,
+        }
     }
 
     /// No such order. An id that is no UUID names no order either.
@@ -100,6 +109,13 @@ impl ApiError {
         self
     }
 
+    /// With the time after which another try makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
     /// With what is behind it, for the log.
     #[must_use]
     pub fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {
@@ -134,9 +150,16 @@ impl ApiError {
         line
     }
 
-    /// Whether it is our fault rather than the caller's.
+    /// Whether it is our fault, rather than the caller's or a refusal on purpose.
     pub fn is_ours(&self) -> bool {
-        self.status.is_server_error()
+        let refusal = matches!(self.code, ErrorCode::QueueFull | ErrorCode::Overloaded | ErrorCode::Paused);
+        self.status.is_server_error() && !refusal
+    }
+
+    /// Whole seconds, rounded up, so that nobody comes back too early.
+    fn wait_secs(&self) -> u64 {
+        self.retry_after
+            .map_or(RETRY_AFTER_SECS, |wait| wait.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX).max(1))
     }
 
     /// The answer.
@@ -161,7 +184,7 @@ impl ApiError {
         };
         let mut response = (self.status, Json(body)).into_response();
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECS.into());
+            response.headers_mut().insert(header::RETRY_AFTER, self.wait_secs().into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -192,7 +215,14 @@ impl From<StoreError> for ApiError {
 
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
-        Self::new(error.code(), error.to_string()).because(error)
+        let refusal = Self::new(error.code(), error.to_string());
+        match error {
+            SubmitError::QueueFull { depth } => {
+                let depth = json!({ "queueDepth": depth });
+                refusal.details(depth.clone()).compat(depth)
+            }
+            error => refusal.because(error),
+        }
     }
 }
 
@@ -201,6 +231,15 @@ impl From<CancelError> for ApiError {
         match error {
             CancelError::NotFound(_) => Self::no_order(),
             error => Self::new(error.code(), error.to_string()).because(error),
+        }
+    }
+}
+
+impl From<RehearsalError> for ApiError {
+    fn from(error: RehearsalError) -> Self {
+        match error {
+            RehearsalError::Route(error) => error.into(),
+            RehearsalError::Stopped(failure) => Self::new(failure.code, failure.reason),
         }
     }
 }

@@ -17,9 +17,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Views;
+use super::{Views, drain::Drain};
 use crate::{
-    domain::{OrderId, StoredEvent},
+    domain::{OrderEvent, OrderId, StoredEvent},
     events::{BusMessage, SharedBus, Subscription},
     store::{SharedStore, StoreError},
 };
@@ -52,12 +52,24 @@ pub struct Feed {
     orders: Mutex<HashMap<OrderId, Sender>>,
     /// The cursor up to which events have been passed on; `None` until the feed runs.
     position: watch::Sender<Option<u64>>,
+    drain: Drain,
 }
 
 impl Feed {
     /// A feed that keeps `capacity` frames for a slow subscriber; who falls further behind is cut off.
     pub fn new(views: Views, capacity: usize) -> Self {
-        Self { views, all: Sender::new(capacity.max(1)), orders: Mutex::default(), position: watch::Sender::new(None) }
+        Self {
+            views,
+            all: Sender::new(capacity.max(1)),
+            orders: Mutex::default(),
+            position: watch::Sender::new(None),
+            drain: Drain::new(),
+        }
+    }
+
+    /// How fast orders end.
+    pub const fn drain(&self) -> &Drain {
+        &self.drain
     }
 
     /// How events are rendered.
@@ -185,6 +197,9 @@ impl Feed {
     fn pass_on(&self, event: Arc<StoredEvent>) {
         // The position first: who subscribes and then reads it hears exactly what comes after it.
         self.position.send_replace(Some(event.cursor));
+        if event.status.is_terminal() && !matches!(event.event, OrderEvent::Settled { .. }) {
+            self.drain.note_end();
+        }
         let follower = self.orders().get(&event.order_id).cloned();
         if follower.is_none() && self.all.receiver_count() == 0 {
             return;

@@ -37,8 +37,8 @@ const MEMORY: Duration = Duration::from_millis(500);
 pub struct Switches {
     /// Set when the process begins to stop: load balancers should go elsewhere.
     pub draining: AtomicBool,
-    /// Set while workers take up no orders on purpose.
-    pub paused: AtomicBool,
+    /// Set while the kill switch is on. Shared with whoever reads it.
+    pub paused: Arc<AtomicBool>,
     /// Set while the cluster's finality stands still and nothing is signed. Shared with whoever watches it.
     pub halted: Arc<AtomicBool>,
 }
@@ -145,7 +145,7 @@ pub async fn ready(State(state): State<ApiState>) -> Response {
     let probes = state.probes();
     let parts = probes.parts().await;
     let draining = probes.switches.draining.load(Ordering::Relaxed) || state.closing().is_cancelled();
-    let paused = probes.switches.paused.load(Ordering::Relaxed);
+    let paused = state.control().stopped();
     let halted = probes.switches.halted.load(Ordering::Relaxed);
     let mut checks = Map::new();
     let mut missing = Vec::new();
@@ -161,15 +161,19 @@ pub async fn ready(State(state): State<ApiState>) -> Response {
             missing.push(name);
         }
     }
-    for (name, on, reason) in [
-        ("workers", paused, "workers are paused"),
-        ("finality", halted, "the cluster's finality has stopped: nothing is signed"),
-        ("process", draining, "the process is shutting down"),
+    for (name, reason) in [
+        ("trading", paused.map(|failure| failure.reason)),
+        ("finality", halted.then(|| "the cluster's finality has stopped: nothing is signed".to_owned())),
+        ("process", draining.then(|| "the process is shutting down".to_owned())),
     ] {
-        checks.insert(name.into(), if on { json!({ "ok": false, "reason": reason }) } else { json!({ "ok": true }) });
-        if on {
+        if reason.is_some() {
             missing.push(name);
         }
+        let check = match reason {
+            Some(reason) => json!({ "ok": false, "reason": reason }),
+            None => json!({ "ok": true }),
+        };
+        checks.insert(name.into(), check);
     }
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response =

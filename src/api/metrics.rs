@@ -85,7 +85,7 @@ impl MetricsPage {
         }
         for (name, on) in [
             ("draining", &self.switches.draining),
-            ("paused", &self.switches.paused),
+            ("paused", &*self.switches.paused),
             ("halted", &*self.switches.halted),
         ] {
             let on = u64::from(on.load(Ordering::Relaxed));

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! server    connections, their bound, the graceful end      request   ids, span, time-out, error bodies
-//! origin    which web pages may come in, CORS               auth      the key
+//! origin    which web pages may come in, CORS               auth      the guard; `keys`: who comes in
 //! routes    which path is whose                             body      reading a JSON body exactly
 //! orders, quotes, tokens         /v1 over REST              views     our own JSON
 //! receipt                        how an order ended, in full
@@ -12,20 +12,25 @@
 //! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
 //! compat    the older engines' clients, by dialect          health    /health, /ready
+//! control   the kill switch
 //! ```
 
 pub mod auth;
 pub mod body;
 pub mod compat;
+pub mod control;
+pub mod drain;
 pub mod error;
 pub mod feed;
 pub mod follow;
 pub mod health;
+pub mod keys;
 pub mod metrics;
 pub mod orders;
 pub mod origin;
 pub mod quotes;
 pub mod receipt;
+pub mod rehearsed;
 pub mod request;
 mod routes;
 pub mod server;
@@ -36,26 +41,29 @@ pub mod views;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    auth::ApiKey,
     error::ApiError,
     feed::{Feed, Frame},
     health::{Probes, Switches},
+    keys::{ApiKey, Caller, KeyRing},
     metrics::MetricsPage,
     origin::Origins,
     server::serve,
     views::Views,
 };
-use crate::{domain::ErrorCode, engine::Intake, router::Router, store::SharedStore};
+use crate::{
+    domain::ErrorCode,
+    engine::{Control, Intake, Rehearsal},
+    router::Router,
+    store::SharedStore,
+};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The key that everything but health demands; `None` lets everybody in.
-    pub api_key: Option<ApiKey>,
     /// Which web pages may come in.
     pub origins: Origins,
     /// Whether those pages may read answers across origins (the older engines' HTML dashboards need it).
@@ -70,6 +78,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How long requests and sockets may take to end after the shutdown.
     pub shutdown_grace: Duration,
+    /// Requests in progress at the same time, sockets and health aside; more are answered 503.
+    pub max_requests: usize,
     /// WebSockets at the same time; more are answered 503.
     pub max_sockets: usize,
     /// How often a socket is pinged. A peer that answers none of two is dead.
@@ -83,7 +93,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            api_key: None,
             origins: Origins::default(),
             cors: false,
             body_limit: 16 * 1024,
@@ -91,6 +100,7 @@ impl Default for Options {
             header_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(10),
+            max_requests: 512,
             max_sockets: 2_048,
             ping_interval: Duration::from_secs(15),
             send_timeout: Duration::from_secs(5),
@@ -105,6 +115,10 @@ pub struct Parts {
     pub intake: Arc<Intake>,
     /// The truth, for reading.
     pub store: SharedStore,
+    /// Who may come in. Somebody has to run it.
+    pub keys: Arc<KeyRing>,
+    /// Dry runs.
+    pub rehearsal: Arc<Rehearsal>,
     /// Quotes.
     pub router: Arc<Router>,
     /// Every event, in order. Somebody has to run it.
@@ -113,6 +127,8 @@ pub struct Parts {
     pub probes: Arc<Probes>,
     /// What Prometheus reads.
     pub metrics: Arc<MetricsPage>,
+    /// The kill switch.
+    pub control: Arc<Control>,
 }
 
 /// What every handler shares.
@@ -122,6 +138,7 @@ pub struct ApiState(Arc<Inner>);
 struct Inner {
     parts: Parts,
     options: Options,
+    requests: Semaphore,
     sockets: Arc<Semaphore>,
     closing: CancellationToken,
 }
@@ -130,7 +147,8 @@ impl ApiState {
     /// Joins the parts. Starts nothing. One state may be served on several listeners.
     pub fn new(parts: Parts, options: Options) -> Self {
         let sockets = Arc::new(Semaphore::new(options.max_sockets));
-        Self(Arc::new(Inner { parts, options, sockets, closing: CancellationToken::new() }))
+        let requests = Semaphore::new(options.max_requests);
+        Self(Arc::new(Inner { parts, options, requests, sockets, closing: CancellationToken::new() }))
     }
 
     /// How to behave.
@@ -162,6 +180,18 @@ impl ApiState {
         &self.0.parts.metrics
     }
 
+    pub(crate) fn rehearsal(&self) -> &Rehearsal {
+        &self.0.parts.rehearsal
+    }
+
+    pub(crate) fn keys(&self) -> &KeyRing {
+        &self.0.parts.keys
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.0.parts.control
+    }
+
     pub(crate) fn probes(&self) -> &Probes {
         &self.0.parts.probes
     }
@@ -169,6 +199,16 @@ impl ApiState {
     /// Cancelled when sockets have to close.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.0.closing
+    }
+
+    /// A place for one more request, held until it is answered.
+    pub(crate) fn request_room(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.0.requests.try_acquire().map_err(|_| {
+            ApiError::new(
+                ErrorCode::Overloaded,
+                "as many requests are in progress as this daemon allows: try again later",
+            )
+        })
     }
 
     /// A place for one more socket, held as long as it lives.

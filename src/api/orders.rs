@@ -13,7 +13,7 @@ use serde_json::json;
 use solana_sdk::pubkey::Pubkey;
 
 use super::{
-    ApiError, ApiState,
+    ApiError, ApiState, Caller,
     body::{Decimal, IdInPath, JsonBytes, Params, idempotency_key},
 };
 use crate::{
@@ -44,6 +44,10 @@ pub struct OrderWords {
     pub(super) max_in_base: Option<Decimal>,
     pub(super) slippage_bps: Option<Decimal>,
     pub(super) wallet: Option<String>,
+    pub(super) expires_in_ms: Option<i64>,
+    pub(super) expires_at: Option<String>,
+    #[serde(default)]
+    pub(super) dry_run: bool,
     pub(super) kind: Option<String>,
 }
 
@@ -75,6 +79,8 @@ impl OrderWords {
             max_in: either("maxIn", self.max_in, self.max_in_base)?,
             slippage_bps,
             wallet: self.wallet,
+            expires_in_ms: self.expires_in_ms,
+            expires_at: self.expires_at,
         })
     }
 }
@@ -91,10 +97,23 @@ fn either(name: &str, ui: Option<Decimal>, base: Option<Decimal>) -> Result<Opti
     }
 }
 
-/// `POST /v1/orders`: 201, or 200 with the first order when the idempotency key was used before.
-pub async fn submit(State(state): State<ApiState>, headers: HeaderMap, body: JsonBytes) -> Result<Response, ApiError> {
-    let key = idempotency_key(&headers)?.map(|key| format!("v1:{key}"));
-    let request = body.parse::<OrderWords>()?.request()?;
+/// `POST /v1/orders`: 201, or 200 with the first order when the idempotency key was used before. With `dryRun` 200 and
+/// what the order would do; nothing is stored, signed or sent then, and the key is not used.
+pub async fn submit(
+    State(state): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: JsonBytes,
+) -> Result<Response, ApiError> {
+    let key = idempotency_key(&headers)?.map(|key| format!("{}:{key}", caller.idempotency_scope("v1")));
+    let words = body.parse::<OrderWords>()?;
+    let dry_run = words.dry_run;
+    let request = words.request()?;
+    if dry_run {
+        let asked = state.intake().check(&request, Dialect::V1)?;
+        let rehearsed = state.rehearsal().of(asked.clone()).await?;
+        return Ok(Json(state.views().rehearsed(&asked, &rehearsed)).into_response());
+    }
     let accepted = state.intake().submit(&request, Dialect::V1, key.as_deref()).await?;
     let status = if accepted.fresh { StatusCode::CREATED } else { StatusCode::OK };
     let location = [(header::LOCATION, format!("/v1/orders/{}", accepted.order.id))];

@@ -3,6 +3,8 @@
 //! Sockets know no CORS, so without this rule any page a user visits could watch and trade with a daemon on
 //! localhost. Owns that rule and, where it is switched on, CORS. Programs send no `Origin` and are not concerned.
 
+use std::net::IpAddr;
+
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
@@ -52,20 +54,37 @@ impl Origin {
 }
 
 fn is_localhost(origin: &str) -> bool {
-    let Some(host) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else { return false };
+    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    host.is_some_and(names_this_machine)
+}
+
+/// Whether a request that shows no key is addressed to this machine by a name of its own. A foreign page can point its
+/// own domain's name at 127.0.0.1, and then its requests carry no foreign origin; but they carry that name.
+pub fn is_addressed_here(request: &Request) -> bool {
+    let header = request.headers().get(header::HOST).map(HeaderValue::to_str);
+    let host = match (request.uri().authority(), header) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(Ok(host))) => host,
+        (None, Some(Err(_))) => return false,
+        (None, None) => return true, // HTTP/1.0, which no browser speaks
+    };
+    names_this_machine(host)
+}
+
+fn names_this_machine(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Refuses a foreign page's sockets and writes. Its plain reads are harmless: without CORS it cannot see the answer.
 pub fn refuse(request: &Request, origin: &Origin) -> Option<ApiError> {
     let harmless = request.method().is_safe() && !request.headers().contains_key(header::UPGRADE);
     (*origin == Origin::Foreign && !harmless).then(|| {
-        ApiError::new(ErrorCode::Unauthorized, "pages of this origin may not use this daemon: list the origin first")
-            .status(StatusCode::FORBIDDEN)
+        ApiError::new(ErrorCode::Forbidden, "pages of this origin may not use this daemon: list the origin first")
     })
 }
 
@@ -127,5 +146,21 @@ mod tests {
         }
         assert_eq!(judge("null", &Origins { null: false, listed: Vec::new() }), Origin::Foreign);
         assert_eq!(Origin::of(&HeaderMap::new(), &origins), Origin::Absent);
+    }
+
+    #[test]
+    fn a_name_that_was_pointed_at_this_machine_is_not_its_own() {
+        let addressed = |host: &str| {
+            let request = Request::builder().uri("/v1/orders").header("host", host).body(axum::body::Body::empty());
+            is_addressed_here(&request.unwrap())
+        };
+        for good in ["localhost", "LOCALHOST:3000", "127.0.0.1:3000", "127.0.0.2", "[::1]:3000"] {
+            assert!(addressed(good), "{good}");
+        }
+        for bad in
+            ["evil.example", "evil.example:3000", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""]
+        {
+            assert!(!addressed(bad), "{bad}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use super::{
     error::Shape,
     origin::{self, Origin},
 };
-use crate::metrics as names;
+use crate::{domain::ErrorCode, metrics as names};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer id from a client is not taken over: it would fill our logs.
@@ -35,19 +35,20 @@ pub async fn envelope(State(state): State<ApiState>, request: Request, next: Nex
     let counted = route.clone();
     let method = request.method().clone();
     let started = Instant::now();
-    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
+    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route,
+        caller = tracing::field::Empty);
     let response = async {
         let mut response = match origin::refuse(&request, &origin) {
             Some(refusal) => refusal.into_response(),
             None => match origin::preflight(&request, &origin, state.options().cors) {
                 Some(answer) => answer,
-                None => match tokio::time::timeout(state.options().request_timeout, next.run(request)).await {
-                    Ok(response) => response,
-                    Err(_) => ApiError::timed_out().into_response(),
-                },
+                None => answer(&state, request, next).await,
             },
         };
-        if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        if let Some(mut error) = response.extensions_mut().remove::<ApiError>() {
+            if error.code() == ErrorCode::QueueFull {
+                error = error.retry_after(state.feed().drain().next_place());
+            }
             if error.is_ours() {
                 tracing::error!(code = error.code().as_str(), error = error.chain(), "request failed");
             } else {
@@ -83,6 +84,21 @@ fn count(route: &str, method: &Method, status: StatusCode, took: Duration) {
     let (route, status) = (route.to_owned(), status.as_u16().to_string());
     names::seconds(names::HTTP_TIME, "route", route.clone(), took);
     metrics::counter!(names::HTTP_REQUESTS, "route" => route, "method" => method, "status" => status).increment(1);
+}
+
+/// The handler's answer, within the bounds of time and of requests in progress. Health is always answered.
+async fn answer(state: &ApiState, request: Request, next: Next) -> Response {
+    let _room = match request.uri().path() {
+        "/health" | "/ready" | "/metrics" => None,
+        _ => match state.request_room() {
+            Ok(room) => Some(room),
+            Err(refusal) => return refusal.into_response(),
+        },
+    };
+    match tokio::time::timeout(state.options().request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::timed_out().into_response(),
+    }
 }
 
 /// The client's own id if it is a sane one, else a fresh one.

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{ApiError, ApiState, auth, compat, health, orders, quotes, receipt, request, stream, tokens};
+use super::{ApiError, ApiState, auth, compat, control, health, orders, quotes, receipt, request, stream, tokens};
 use crate::domain::ErrorCode;
 
 /// Everything under one roof.
@@ -23,6 +23,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/quote", get(quotes::quote))
         .route("/v1/tokens", get(tokens::tokens))
         .route("/v1/stream", get(stream::stream))
+        .route("/v1/control", get(control::show))
+        .route("/v1/control/pause", post(control::pause))
+        .route("/v1/control/resume", post(control::resume))
         .merge(compat::routes())
         .merge(state.metrics().clone().router())
         .route_layer(from_fn_with_state(state.clone(), auth::guard));

@@ -91,6 +91,7 @@ impl Views {
             "maxIn": exact_out.and(order.limit).map(|limit| amount(limit, dec_in)),
             "slippageBps": order.slippage,
             "wallet": order.wallet.map(|wallet| wallet.to_string()),
+            "expiresAt": order.expires_at.map(timestamp),
             "venue": venue(order),
             "txHash": signature.map(|signature| signature.to_string()),
             "explorerUrl": signature.map(|signature| self.explorer_url(&signature)),
@@ -357,6 +358,7 @@ mod tests {
             slippage: Bps::new(100).unwrap(),
             limit: None,
             wallet: None,
+            expiry: None,
         };
         let chosen = Quote {
             venue: VenueId::RaydiumCpmm,

@@ -1,14 +1,18 @@
 //! Market: what is traded where, read from the chain.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use solana_sdk::pubkey::Pubkey;
 
 use crate::{
     chain::{Rpc, Snapshots},
-    config::{Config, Mode},
-    domain::{Bps, Rules, Token},
+    config::{CapAmount, Config, Mode},
+    domain::{BaseUnits, Bps, Caps, Rules, Token},
     router::{self, Router},
     venue::{
         Venue, Venues,
@@ -28,6 +32,8 @@ pub struct Market {
     pub venues: Venues,
     /// Asks them.
     pub router: Arc<Router>,
+    /// How much may be spent.
+    pub caps: Arc<Caps>,
 }
 
 impl Market {
@@ -74,8 +80,32 @@ impl Market {
             Mode::Paper => router::Mode::Paper,
         };
         let router = Arc::new(Router::new(venues.clone(), config.router.deadline, mode));
-        Ok(Self { rules, venues, router })
+        let caps = Arc::new(caps(config, &rules)?);
+        Ok(Self { rules, venues, router, caps })
     }
+}
+
+/// The caps with what the chain says of their tokens. A cap for a token that is not there is a mistake that costs money.
+fn caps(config: &Config, rules: &Rules) -> anyhow::Result<Caps> {
+    let read = |name: &str, caps: &BTreeMap<String, CapAmount>| {
+        caps.iter()
+            .map(|(symbol, amount)| {
+                let place = format!("`caps.{name}` for {symbol}");
+                let token = rules.token(symbol).with_context(|| format!("{place}: no such token"))?;
+                let amount = match amount {
+                    CapAmount::Ui(text) => BaseUnits::from_ui(text, token.decimals),
+                    CapAmount::Whole(whole) => BaseUnits::from_ui(&whole.to_string(), token.decimals),
+                    CapAmount::Base { base } => base.parse(),
+                };
+                Ok((token.mint, amount.map_err(|error| anyhow::anyhow!("{place}: the amount {error}"))?))
+            })
+            .collect::<anyhow::Result<HashMap<_, _>>>()
+    };
+    Ok(Caps {
+        per_order: read("per_order", &config.caps.per_order)?,
+        per_hour: read("per_hour", &config.caps.per_hour)?,
+        per_wallet_hour: read("per_wallet_hour", &config.caps.per_wallet_hour)?,
+    })
 }
 
 /// Reads each configured mint. One that is not there is left out; one that is no mint is refused.

@@ -34,9 +34,12 @@ impl Outside {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let rpc = connect_rpc(config).await?;
         let store = open_store(config).await?;
+        // The intake refuses at the configured depth. The queue itself has room for what was admitted at the same moment,
+        // by this process and others: an accepted order should not have to wait for the sweeper.
+        let overshoot = config.queue.max_depth.saturating_add(config.api.max_requests as u64);
         let options = QueueOptions {
             lease: config.queue.lease,
-            max_depth: config.queue.max_depth,
+            max_depth: config.queue.max_depth.saturating_add(overshoot),
             prefix: config.queue.prefix.clone(),
         };
         let queue = queue::open(config.queue.url.expose(), &options).await.context("the job queue cannot be used")?;

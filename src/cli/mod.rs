@@ -23,9 +23,11 @@ mod check;
 mod client;
 #[cfg(feature = "localnet")]
 mod demo;
+mod key;
 #[cfg(feature = "localnet")]
 mod localnet;
 mod logging;
+mod pause;
 mod quote;
 mod swap;
 mod wallet;
@@ -65,10 +67,21 @@ enum Command {
     /// Make, list and fund wallets.
     #[command(subcommand)]
     Wallet(wallet::Command),
+    /// Make, list and revoke the keys of the API.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Ask every venue what a swap would give. Needs no running daemon.
     Quote(quote::Arguments),
     /// Give a running daemon an order and follow it to its end.
     Swap(swap::Arguments),
+    /// Stop trading: nothing new is signed until `resume`, by no process on this store.
+    Pause {
+        /// Why; shown by `/ready` and `/v1/control`.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let trading go on.
+    Resume,
     /// Try everything the daemon needs and say what would happen.
     Check(check::Arguments),
     /// Put a proxy with faults in front of a Solana endpoint, to see how its clients bear them.
@@ -109,8 +122,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "localnet")]
         Command::Localnet(arguments) => localnet::run(arguments, &config()?, interrupted()).await,
         Command::Wallet(command) => wallet::run(command, config()?).await,
+        Command::Key(command) => key::run(command, &config()?).await,
         Command::Quote(arguments) => quote::run(arguments, config()?).await,
         Command::Swap(arguments) => swap::run(arguments).await,
+        Command::Pause { reason } => pause::pause(reason, &config()?).await,
+        Command::Resume => pause::resume(&config()?).await,
         Command::Check(arguments) => check::run(arguments, config()?).await,
         Command::ChaosRpc(arguments) => chaos::run(arguments, interrupted()).await,
     }

@@ -1,6 +1,6 @@
 //! Sections: every key there is, with its default.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use solana_sdk::pubkey::Pubkey;
@@ -166,6 +166,8 @@ pub struct Api {
     pub body_limit: usize,
     /// Connections at a time.
     pub max_connections: usize,
+    /// Requests in progress at a time.
+    pub max_requests: usize,
     /// WebSockets at a time.
     pub max_sockets: usize,
     /// Longest time for one request.
@@ -184,6 +186,18 @@ pub struct Metrics {
     /// Where it is served without a key, also by a process without an API; nowhere when left out. Any address is
     /// taken: it shows counts and wallets' addresses, and takes no orders.
     pub listen: Option<SocketAddr>,
+}
+
+impl Api {
+    /// Where it listens.
+    pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.listen).chain(self.also_listen)
+    }
+
+    /// Whether only programs of this machine can connect.
+    pub fn is_private(&self) -> bool {
+        self.listeners().all(|listen| listen.ip().is_loopback())
+    }
 }
 
 /// What orders may say.
@@ -240,6 +254,41 @@ pub enum Simulate {
     Always,
     /// Those that are not just like one that passed moments ago.
     WhenNeeded,
+}
+
+/// How much may be spent, by symbol of the token that is paid.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Caps {
+    /// By one order.
+    pub per_order: BTreeMap<String, CapAmount>,
+    /// By all orders within any hour.
+    pub per_hour: BTreeMap<String, CapAmount>,
+    /// By all orders of one wallet within any hour.
+    pub per_wallet_hour: BTreeMap<String, CapAmount>,
+}
+
+/// An amount: `"1.5"` or `5` whole tokens, `{ base = "1500000" }` base units. A fraction is text, so that it is exact.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum CapAmount {
+    /// Whole tokens, as text.
+    Ui(String),
+    /// Whole tokens, without a fraction.
+    Whole(u64),
+    /// Base units.
+    Base {
+        /// How many, as text.
+        base: String,
+    },
+}
+
+/// The kill switch.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// As long as this file is there, the processes that see it sign nothing new. Its first line is the reason.
+    pub pause_file: Option<PathBuf>,
 }
 
 /// Key files.
@@ -381,6 +430,7 @@ impl Default for Api {
             key: None,
             body_limit: 16 * 1024,
             max_connections: 2_048,
+            max_requests: 512,
             max_sockets: 8_192,
             request_timeout: Duration::from_secs(10),
             origins: Vec::new(),

@@ -22,6 +22,8 @@ pub enum ErrorCode {
     BodyTooLarge,
     /// A key is missing or wrong.
     Unauthorized,
+    /// The key's scope, or the page's origin, does not allow this.
+    Forbidden,
     /// No such order or path.
     NotFound,
     /// The path exists, the method does not.
@@ -38,7 +40,9 @@ pub enum ErrorCode {
     InsufficientFunds,
     /// The market is past the user's bound.
     SlippageExceeded,
-    /// Every signature expired without landing.
+    /// More than a spend cap allows.
+    CapExceeded,
+    /// Every signature expired without landing, or the order was not signed by its deadline.
     Expired,
     /// The transaction landed with an error that is none of the above.
     TransactionFailed,
@@ -48,6 +52,10 @@ pub enum ErrorCode {
     RateLimited,
     /// The queue is at its bound.
     QueueFull,
+    /// As many requests are in progress as are allowed.
+    Overloaded,
+    /// The operator has stopped trading: nothing new is signed.
+    Paused,
     /// A venue could not be read.
     VenueUnavailable,
     /// No RPC endpoint answered.
@@ -70,6 +78,7 @@ impl ErrorCode {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BodyTooLarge => "body_too_large",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
@@ -78,11 +87,14 @@ impl ErrorCode {
             Self::InsufficientLiquidity => "insufficient_liquidity",
             Self::InsufficientFunds => "insufficient_funds",
             Self::SlippageExceeded => "slippage_exceeded",
+            Self::CapExceeded => "cap_exceeded",
             Self::Expired => "expired",
             Self::TransactionFailed => "transaction_failed",
             Self::ChainReset => "chain_reset",
             Self::RateLimited => "rate_limited",
             Self::QueueFull => "queue_full",
+            Self::Overloaded => "overloaded",
+            Self::Paused => "paused",
             Self::VenueUnavailable => "venue_unavailable",
             Self::RpcUnavailable => "rpc_unavailable",
             Self::StoreUnavailable => "store_unavailable",
@@ -90,9 +102,9 @@ impl ErrorCode {
         }
     }
 
-    /// Whether something outside is down: a reason to wait, not a try that failed.
+    /// Whether something outside is down or stopped: a reason to wait, not a try that failed.
     pub const fn is_outage(self) -> bool {
-        matches!(self, Self::RpcUnavailable | Self::StoreUnavailable)
+        matches!(self, Self::RpcUnavailable | Self::StoreUnavailable | Self::Paused)
     }
 
     /// The HTTP status of an answer that carries this code.
@@ -104,6 +116,7 @@ impl ErrorCode {
             | Self::InvalidSlippage
             | Self::MalformedBody => 400,
             Self::Unauthorized => 401,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::IdempotencyConflict => 409,
@@ -113,12 +126,18 @@ impl ErrorCode {
             | Self::InsufficientLiquidity
             | Self::InsufficientFunds
             | Self::SlippageExceeded
+            | Self::CapExceeded
             | Self::Expired
             | Self::TransactionFailed
             | Self::ChainReset => 422,
             Self::RateLimited => 429,
             Self::Internal => 500,
-            Self::QueueFull | Self::VenueUnavailable | Self::RpcUnavailable | Self::StoreUnavailable => 503,
+            Self::QueueFull
+            | Self::Overloaded
+            | Self::Paused
+            | Self::VenueUnavailable
+            | Self::RpcUnavailable
+            | Self::StoreUnavailable => 503,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Values in, values out: nothing here reads a clock, a file or a socket.
 
 pub mod amount;
+pub mod caps;
 pub mod error;
 pub mod event;
 pub mod lifecycle;
@@ -11,9 +12,10 @@ pub mod quote;
 pub mod request;
 
 pub use amount::{AmountError, BaseUnits, BlockHeight, Bps, Lamports, Rounding, Slot, mul_div};
+pub use caps::{Caps, HourCaps};
 pub use error::{ErrorCode, Failure};
 pub use event::{Attempt, ExpiryProof, Fill, Landing, OrderEvent, StoredEvent};
 pub use lifecycle::{IllegalTransition, NextStep, OrderStatus, Status};
-pub use order::{Dialect, NewOrder, Order, OrderId, OrderKind, Swap, Token};
+pub use order::{Dialect, Expiry, NewOrder, Order, OrderId, OrderKind, Swap, Token};
 pub use quote::{Pair, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, VenueId};
 pub use request::{AmountText, OrderRefused, OrderRequest, Rules, validate};

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use solana_sdk::pubkey::Pubkey;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{BaseUnits, Bps, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair};
@@ -177,6 +177,25 @@ impl Swap {
     }
 }
 
+/// Until when an order must be signed, as its caller said it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// This long after it is accepted.
+    In(Duration),
+    /// At this time.
+    At(OffsetDateTime),
+}
+
+impl Expiry {
+    /// The time, for an order that is accepted `now`.
+    pub fn counted_from(self, now: OffsetDateTime) -> OffsetDateTime {
+        match self {
+            Self::In(duration) => now.saturating_add(duration),
+            Self::At(at) => at,
+        }
+    }
+}
+
 /// A checked order that has not been stored yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewOrder {
@@ -196,6 +215,8 @@ pub struct NewOrder {
     pub limit: Option<BaseUnits>,
     /// The wallet that must be used, if one was named.
     pub wallet: Option<Pubkey>,
+    /// Until when it must be signed, if that was said.
+    pub expiry: Option<Expiry>,
 }
 
 /// A stored order.
@@ -220,6 +241,8 @@ pub struct Order {
     pub limit: Option<BaseUnits>,
     /// The wallet: named by the user, or leased by the first route and kept from then on.
     pub wallet: Option<Pubkey>,
+    /// From this time on nothing is signed for it any more. What is signed by then is followed to its end.
+    pub expires_at: Option<OffsetDateTime>,
     /// Signatures made so far.
     pub signatures: u8,
     /// Tries that ended in something worth trying again.
@@ -247,6 +270,7 @@ impl Order {
             slippage: new.slippage,
             limit: new.limit,
             wallet: new.wallet,
+            expires_at: new.expiry.map(|expiry| expiry.counted_from(now)),
             signatures: 0,
             retries: 0,
             status: OrderStatus::Pending,
@@ -264,6 +288,11 @@ impl Order {
     /// What has to be done for it next.
     pub fn next_step(&self) -> NextStep {
         self.status.next_step()
+    }
+
+    /// Whether its deadline has passed. A clock that stands before the order's last event is not believed.
+    pub fn is_overdue(&self, now: OffsetDateTime) -> bool {
+        self.expires_at.is_some_and(|expires_at| now.max(self.updated_at) >= expires_at)
     }
 
     /// Moves the order by one event. The only place where an order's fields change.

@@ -1,8 +1,12 @@
 //! Requests: what every dialect is translated to, and the one place where it is checked.
 
 use solana_sdk::pubkey::Pubkey;
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{AmountError, BaseUnits, Bps, Dialect, ErrorCode, NewOrder, OrderKind, Swap, Token};
+use super::{AmountError, BaseUnits, Bps, Dialect, ErrorCode, Expiry, NewOrder, OrderKind, Swap, Token};
+
+/// The longest a deadline given as a duration may be away.
+const LONGEST_EXPIRY: Duration = Duration::days(7);
 
 /// A request nobody has checked yet: what every dialect is translated to.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +27,10 @@ pub struct OrderRequest {
     pub slippage_bps: Option<i64>,
     /// Base58 public key of the wallet to use.
     pub wallet: Option<String>,
+    /// Milliseconds after which nothing may be signed any more.
+    pub expires_in_ms: Option<i64>,
+    /// The same as a time, RFC 3339.
+    pub expires_at: Option<String>,
 }
 
 /// An amount as it was written.
@@ -87,7 +95,7 @@ impl OrderRefused {
 /// Checks a request against the rules.
 ///
 /// # Errors
-/// The first thing that is wrong, in the order tokens, amounts, slippage, wallet.
+/// The first thing that is wrong, in the order tokens, amounts, slippage, wallet, deadline.
 pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Result<NewOrder, OrderRefused> {
     let token = |field: &str, name: &str| {
         if name.is_empty() {
@@ -169,7 +177,28 @@ pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Resu
                 .map_err(|_| OrderRefused::new(ErrorCode::InvalidRequest, "`wallet` is not a base58 public key"))
         })
         .transpose()?;
-    Ok(NewOrder { kind: OrderKind::Market, dialect, token_in, token_out, swap, slippage, limit, wallet })
+    let expiry = expiry(request)?;
+    Ok(NewOrder { kind: OrderKind::Market, dialect, token_in, token_out, swap, slippage, limit, wallet, expiry })
+}
+
+/// The deadline, if one was given. Whether it lies ahead is for whoever has a clock.
+fn expiry(request: &OrderRequest) -> Result<Option<Expiry>, OrderRefused> {
+    let refused = |message: &str| Err(OrderRefused::new(ErrorCode::InvalidRequest, message));
+    match (request.expires_in_ms, &request.expires_at) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => refused("`expiresInMs` and `expiresAt` exclude each other: give one of them"),
+        (Some(ms), None) => {
+            let duration = Duration::milliseconds(ms);
+            if !duration.is_positive() || duration > LONGEST_EXPIRY {
+                return refused("`expiresInMs` must be from 1 to 604800000, which is seven days");
+            }
+            Ok(Some(Expiry::In(duration)))
+        }
+        (None, Some(text)) => match OffsetDateTime::parse(text, &Rfc3339) {
+            Ok(at) => Ok(Some(Expiry::At(at))),
+            Err(_) => refused("`expiresAt` is no time: write it as 2026-01-31T12:00:00Z"),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -235,6 +264,13 @@ mod tests {
             (OrderRequest { slippage_bps: Some(-1), ..request() }, ErrorCode::InvalidSlippage),
             (OrderRequest { slippage_bps: Some(1_001), ..request() }, ErrorCode::InvalidSlippage),
             (OrderRequest { wallet: Some("me".into()), ..request() }, ErrorCode::InvalidRequest),
+            (OrderRequest { expires_in_ms: Some(0), ..request() }, ErrorCode::InvalidRequest),
+            (OrderRequest { expires_in_ms: Some(i64::MAX), ..request() }, ErrorCode::InvalidRequest),
+            (OrderRequest { expires_at: Some("tomorrow".into()), ..request() }, ErrorCode::InvalidRequest),
+            (
+                OrderRequest { expires_in_ms: Some(1), expires_at: Some("2026-01-31T12:00:00Z".into()), ..request() },
+                ErrorCode::InvalidRequest,
+            ),
         ];
         for (request, code) in cases {
             assert_eq!(validate(&request, Dialect::V1, &rules()).unwrap_err().code, code, "{request:?}");

@@ -1,10 +1,14 @@
 //! Build: from a chosen route to a stored signature.
 //!
-//! Owns the order of simulate (where `rehearsal` does not know the answer), price, sign, store. Nothing leaves the process
+//! Owns the order of simulate (where `simulations` does not know the answer), price, sign, store. Nothing leaves the process
 //! here: the signature is in the store before the first byte is sent.
+
+use serde_json::Value;
+use solana_sdk::pubkey::Pubkey;
 
 use super::{
     Rents,
+    deadline::Deadline,
     execute::{Executor, StepError},
 };
 use crate::{
@@ -12,7 +16,7 @@ use crate::{
         failure::{explain_common, is_low_rent, program_error},
         transaction::{Accounts, BuildError, Draft, most_in},
     },
-    domain::{Attempt, ErrorCode, Failure, Fill, Order, OrderEvent, OrderStatus, Quote},
+    domain::{Attempt, BaseUnits, ErrorCode, Failure, Fill, Lamports, Order, OrderEvent, OrderStatus, Quote},
     venue::{SwapPlan, Venue},
 };
 
@@ -24,14 +28,19 @@ impl From<BuildError> for StepError {
 
 impl Executor {
     /// Builds, simulates and signs the order's swap, and stores the signature. `signed_here` tells that this run made it.
-    pub(super) async fn build(&self, order: &mut Order, signed_here: &mut bool) -> Result<(), StepError> {
+    pub(super) async fn build(
+        &self,
+        order: &mut Order,
+        deadline: &Deadline,
+        signed_here: &mut bool,
+    ) -> Result<(), StepError> {
         let OrderStatus::Building { quote } = &order.status else { return Ok(()) };
         let quote = quote.clone();
         if !quote.executable {
             let fill = Fill { amount_in: quote.amount_in, amount_out: quote.amount_out };
             return self.append(order, OrderEvent::PaperFilled { venue: quote.venue, fill }).await;
         }
-        match self.attempt(order, &quote).await? {
+        match self.attempt(order, &quote, deadline).await? {
             Built::Signed(attempt) => {
                 self.append(order, OrderEvent::Signed { attempt: *attempt }).await?;
                 *signed_here = true;
@@ -42,7 +51,7 @@ impl Executor {
         }
     }
 
-    async fn attempt(&self, order: &Order, quote: &Quote) -> Result<Built, StepError> {
+    async fn attempt(&self, order: &Order, quote: &Quote, deadline: &Deadline) -> Result<Built, StepError> {
         let parts = &self.parts;
         if parts.halt.is_stopped() {
             let reason = "the cluster's finality has stopped: nothing is signed until it goes on";
@@ -59,27 +68,11 @@ impl Executor {
         let _lease = parts.treasury.lease(&address);
         let venue = self.venue(quote.venue)?;
 
-        let seed = order.id.0.simple().to_string();
-        let accounts = Accounts::derive(address, &order.token_in, &order.token_out, &seed)?;
-        let swap = venue
-            .swap_instruction(&SwapPlan {
-                pool: quote.pool,
-                pair: order.pair(),
-                swap: order.swap,
-                limit,
-                owner: address,
-                source: accounts.source,
-                destination: accounts.destination,
-            })
-            .await?;
-        let memo = self.policy.memo.then(|| format!("swapd:{}", order.id));
-        let paid = most_in(order.swap, limit);
         let rents = parts.treasury.rents().await;
-        let draft =
-            Draft::new(&accounts, &order.token_in, &order.token_out, paid, rents.token_account, swap, memo.as_deref())?;
+        let draft = draft(venue.as_ref(), order, quote, address, limit, rents.token_account, self.policy.memo).await?;
 
         let newest = parts.tip.blockhash().await?.context_slot;
-        let units = match parts.rehearsals.units_unseen(order, quote, newest) {
+        let units = match parts.simulations.units_unseen(order, quote, newest) {
             Some(units) => units,
             None => match self.simulate(order, quote, &draft, venue.as_ref(), rents).await? {
                 Ok(units) => units,
@@ -90,6 +83,7 @@ impl Executor {
         let fee = parts.fees.offer(quote.pool, &contended, units).await;
         // Last of all, so that the signature starts with as much life as there is.
         let blockhash = parts.tip.blockhash().await?;
+        self.may_go_on(order, deadline)?;
         let (signature, wire) = draft.sign(wallet, units, fee.price, blockhash.hash)?;
         Ok(Built::Signed(Box::new(Attempt {
             n: order.signatures + 1,
@@ -121,15 +115,13 @@ impl Executor {
         let unsigned = draft.for_simulation()?;
         let simulation = self.parts.rpc.simulate(&unsigned).await?;
         let Some(error) = &simulation.error else {
-            return Ok(Ok(self.parts.rehearsals.passed_with(order, quote, simulation.units)));
+            return Ok(Ok(self.parts.simulations.passed_with(order, quote, simulation.units)));
         };
-        self.parts.rehearsals.failed_in(&quote.pool);
-        let program = program_error(error, &simulation.logs, &unsigned);
-        let failure = program
-            .and_then(|found| venue.explain(&found.program, found.number))
-            .unwrap_or_else(|| explain_common(error, program));
+        self.parts.simulations.failed_in(&quote.pool);
+        let failure = explained(venue, error, &simulation.logs, &unsigned);
         tracing::debug!(%error, logs = ?simulation.logs, "the simulation fails");
-        let may_be_rent = failure.code == ErrorCode::InsufficientFunds || is_low_rent(error, program);
+        let may_be_rent = failure.code == ErrorCode::InsufficientFunds
+            || is_low_rent(error, program_error(error, &simulation.logs, &unsigned));
         if may_be_rent && self.parts.treasury.rents_differ(rents).await {
             let reason = "the cluster's rents have changed since they were read";
             return Err(StepError::Again(Failure::new(ErrorCode::TransactionFailed, reason)));
@@ -139,6 +131,42 @@ impl Executor {
             _ => Err(StepError::from_failure(failure)),
         }
     }
+}
+
+/// The order's swap as a transaction that only lacks compute budget and blockhash.
+pub(super) async fn draft(
+    venue: &dyn Venue,
+    order: &Order,
+    quote: &Quote,
+    owner: Pubkey,
+    limit: BaseUnits,
+    token_rent: Lamports,
+    memo: bool,
+) -> Result<Draft, StepError> {
+    let seed = order.id.0.simple().to_string();
+    let accounts = Accounts::derive(owner, &order.token_in, &order.token_out, &seed)?;
+    let swap = venue
+        .swap_instruction(&SwapPlan {
+            pool: quote.pool,
+            pair: order.pair(),
+            swap: order.swap,
+            limit,
+            owner,
+            source: accounts.source,
+            destination: accounts.destination,
+        })
+        .await?;
+    let memo = memo.then(|| format!("swapd:{}", order.id));
+    let paid = most_in(order.swap, limit);
+    Ok(Draft::new(&accounts, &order.token_in, &order.token_out, paid, token_rent, swap, memo.as_deref())?)
+}
+
+/// What an error of a simulation means.
+pub(super) fn explained(venue: &dyn Venue, error: &Value, logs: &[String], unsigned: &[u8]) -> Failure {
+    let program = program_error(error, logs, unsigned);
+    program
+        .and_then(|found| venue.explain(&found.program, found.number))
+        .unwrap_or_else(|| explain_common(error, program))
 }
 
 enum Built {

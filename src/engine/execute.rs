@@ -13,14 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Journal, JournalError, Rehearsals, Treasury,
+    Control, Journal, JournalError, Simulations, Treasury,
+    deadline::{Deadline, overdue},
     treasury::{Freshness, TreasuryError},
 };
 use crate::{
     chain::{ChainError, Confirmer, Halt, Records, Rpc, Snapshots, Tip, fees::Fees, push::Push},
     domain::{BaseUnits, ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Quote, QuoteRequest, Swap, VenueId},
     router::{RouteError, Router},
-    store::{SharedStore, Shortfall, StoreError},
+    store::{SharedStore, Shortfall, StoreError, Window},
     venue::{Venue, VenueError, Venues},
 };
 
@@ -42,11 +43,13 @@ pub struct Parts {
     /// What quotes are made of: told of every landing.
     pub snapshots: Arc<Snapshots>,
     /// Which swaps were simulated lately.
-    pub rehearsals: Rehearsals,
+    pub simulations: Simulations,
     /// Blockhashes.
     pub tip: Arc<Tip>,
     /// Whether the cluster's finality stands still.
     pub halt: Halt,
+    /// The kill switch.
+    pub control: Arc<Control>,
     /// Priority fees.
     pub fees: Arc<Fees>,
     /// Wallets.
@@ -109,6 +112,8 @@ pub(super) enum StepError {
     Again(Failure),
     /// Something outside is down; the order waits as long as it takes.
     Outage(Failure),
+    /// Trading is stopped; the order waits until it goes on.
+    Paused(Failure),
     /// Someone else moved the order.
     Moved,
     /// The daemon stops.
@@ -122,9 +127,11 @@ impl StepError {
     pub(super) fn from_failure(failure: Failure) -> Self {
         match failure.code {
             ErrorCode::RpcUnavailable | ErrorCode::StoreUnavailable => Self::Outage(failure),
+            ErrorCode::Paused => Self::Paused(failure),
             ErrorCode::VenueUnavailable
             | ErrorCode::RateLimited
             | ErrorCode::QueueFull
+            | ErrorCode::Overloaded
             | ErrorCode::TransactionFailed => Self::Again(failure),
             ErrorCode::InvalidRequest
             | ErrorCode::UnknownToken
@@ -134,6 +141,7 @@ impl StepError {
             | ErrorCode::UnsupportedMediaType
             | ErrorCode::BodyTooLarge
             | ErrorCode::Unauthorized
+            | ErrorCode::Forbidden
             | ErrorCode::NotFound
             | ErrorCode::MethodNotAllowed
             | ErrorCode::Conflict
@@ -142,6 +150,7 @@ impl StepError {
             | ErrorCode::InsufficientLiquidity
             | ErrorCode::InsufficientFunds
             | ErrorCode::SlippageExceeded
+            | ErrorCode::CapExceeded
             | ErrorCode::Expired
             | ErrorCode::ChainReset
             | ErrorCode::Internal => Self::Final(failure),
@@ -153,6 +162,9 @@ impl From<JournalError> for StepError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Store(StoreError::VersionConflict) => Self::Moved,
+            JournalError::Store(error @ StoreError::Paused) => {
+                Self::Paused(Failure::new(ErrorCode::Paused, error.to_string()))
+            }
             JournalError::Store(error) => Self::Store(error),
             JournalError::Illegal(error) => {
                 Self::Final(Failure::new(ErrorCode::Internal, format!("a step of the engine was impossible: {error}")))
@@ -212,8 +224,11 @@ impl Executor {
 
     async fn walk(&self, order: &mut Order, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
         let mut permit = Some(permit);
+        let deadline = Deadline::of(order);
         let mut signed_here = false;
         let mut outages = 0_u32;
+        // Why the order waits, as its events say it.
+        let mut told = None;
         loop {
             let step = order.next_step();
             let outcome = match step {
@@ -225,10 +240,11 @@ impl Executor {
                     if permit.is_none() || stop.soft.is_cancelled() {
                         return Ok(Drive::Left);
                     }
-                    match step {
-                        NextStep::Claim => self.append(order, OrderEvent::Claimed).await,
-                        NextStep::Route => self.route(order).await,
-                        _ => self.build(order, &mut signed_here).await,
+                    match (self.may_go_on(order, &deadline), step) {
+                        (Err(error), _) => Err(error),
+                        (Ok(()), NextStep::Claim) => self.append(order, OrderEvent::Claimed).await,
+                        (Ok(()), NextStep::Route) => self.route(order).await,
+                        (Ok(()), _) => self.build(order, &deadline, &mut signed_here).await,
                     }
                 }
                 NextStep::Land => self.land(order, &mut permit, std::mem::take(&mut signed_here), stop).await,
@@ -237,9 +253,11 @@ impl Executor {
                     self.settle(order, stop).await
                 }
             };
+            let mut paused = false;
             let rest = match outcome {
                 Ok(()) => {
                     outages = 0;
+                    told = None;
                     continue;
                 }
                 Err(StepError::Moved | StepError::Stopping) => return Ok(Drive::Left),
@@ -261,7 +279,17 @@ impl Executor {
                     let rest = rest(self.policy.backoff, outages);
                     outages += 1;
                     tracing::warn!(code = failure.code.as_str(), reason = failure.reason, ?rest, "order waits");
-                    if outages == 1 {
+                    if told.replace(failure.code) != Some(failure.code) {
+                        self.note_retry(order, failure, rest).await?;
+                    }
+                    rest
+                }
+                Err(StepError::Paused(failure)) => {
+                    // Mostly it ends with `resumed` below; the rest is for a switch that was only seen by the store.
+                    let rest = rest(self.policy.backoff, outages);
+                    outages += 1;
+                    paused = self.parts.control.stopped().is_some();
+                    if told.replace(failure.code) != Some(failure.code) {
                         self.note_retry(order, failure, rest).await?;
                     }
                     rest
@@ -270,8 +298,21 @@ impl Executor {
             permit = None;
             tokio::select! {
                 () = stop.soft.cancelled() => return Ok(Drive::Left),
-                () = tokio::time::sleep(rest) => {}
+                () = self.parts.control.resumed(), if paused => {}
+                () = tokio::time::sleep(rest), if !paused => {}
+                () = deadline.passed() => {}
             }
+        }
+    }
+
+    /// Whether a step towards a signature may be taken now.
+    pub(super) fn may_go_on(&self, order: &Order, deadline: &Deadline) -> Result<(), StepError> {
+        if deadline.has_passed(order) {
+            return Err(StepError::Final(overdue()));
+        }
+        match self.parts.control.stopped() {
+            Some(failure) => Err(StepError::Paused(failure)),
+            None => Ok(()),
         }
     }
 
@@ -338,6 +379,7 @@ impl Executor {
                 "the order's wallet is not one of this daemon's wallets",
             )));
         }
+        self.parts.treasury.allow(order, limit).map_err(StepError::Final)?;
         let mut shortfall = None;
         for freshness in [Freshness::Recent, Freshness::Since(Instant::now())] {
             for address in &candidates {
@@ -350,12 +392,13 @@ impl Executor {
                 }
             }
         }
-        Err(StepError::Final(Failure::new(ErrorCode::InsufficientFunds, lacking(order, shortfall))))
+        let code = shortfall.map_or(ErrorCode::InsufficientFunds, |shortfall| shortfall.code());
+        Err(StepError::Final(Failure::new(code, lacking(order, shortfall))))
     }
 }
 
 /// The bound that the first quote and the order's slippage make.
-fn first_limit(order: &Order, quote: &Quote) -> BaseUnits {
+pub(super) fn first_limit(order: &Order, quote: &Quote) -> BaseUnits {
     match order.swap {
         Swap::ExactIn(_) => quote.amount_out.min_out(order.slippage),
         Swap::ExactOut(_) => quote.amount_in.max_in(order.slippage),
@@ -363,7 +406,7 @@ fn first_limit(order: &Order, quote: &Quote) -> BaseUnits {
 }
 
 /// Whether the market is still within the bound, which never moves.
-fn within(order: &Order, quote: &Quote, limit: BaseUnits) -> Result<(), StepError> {
+pub(super) fn within(order: &Order, quote: &Quote, limit: BaseUnits) -> Result<(), StepError> {
     let (broken, says) = match order.swap {
         Swap::ExactIn(_) => (
             quote.amount_out < limit,
@@ -398,6 +441,18 @@ fn lacking(order: &Order, shortfall: Option<Shortfall>) -> String {
             "the swap needs {} {token}, the wallet has {} {token} free: fund it or trade less",
             needed.to_ui(order.token_in.decimals),
             free.to_ui(order.token_in.decimals),
+            token = order.token_in.symbol
+        ),
+        Some(Shortfall::Cap { window, cap, spent, needed }) => format!(
+            "{needed} {token} more would exceed the cap of {cap} {token} in an hour {of}; {spent} {token} are spent or \
+             promised: trade less or later",
+            needed = needed.to_ui(order.token_in.decimals),
+            cap = cap.to_ui(order.token_in.decimals),
+            spent = spent.to_ui(order.token_in.decimals),
+            of = match window {
+                Window::All => "for all orders",
+                Window::Wallet => "for this wallet",
+            },
             token = order.token_in.symbol
         ),
         None => "no wallet can pay for this order".to_owned(),

@@ -9,9 +9,12 @@ use sha2::{Digest, Sha256};
 use solana_sdk::pubkey::Pubkey;
 use time::OffsetDateTime;
 
-use super::{Journal, JournalError};
+use super::{Control, Journal, JournalError};
 use crate::{
-    domain::{Dialect, ErrorCode, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, Rules, validate},
+    domain::{
+        Caps, Dialect, ErrorCode, Expiry, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, Rules,
+        Swap, validate,
+    },
     queue::SharedQueue,
     store::{Creation, IdempotencyKey, SharedStore, StoreError},
 };
@@ -40,6 +43,9 @@ pub enum SubmitError {
         /// Orders waiting.
         depth: u64,
     },
+    /// Trading is stopped.
+    #[error("{0}: try again later")]
+    Paused(String),
     /// The store did not answer.
     #[error("the order could not be stored: try again later")]
     Store(#[from] StoreError),
@@ -52,6 +58,7 @@ impl SubmitError {
             Self::Refused(refused) => refused.code,
             Self::KeyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::QueueFull { .. } => ErrorCode::QueueFull,
+            Self::Paused(_) => ErrorCode::Paused,
             Self::Store(error) => error.code(),
         }
     }
@@ -82,33 +89,66 @@ impl CancelError {
     }
 }
 
+/// What an order has to pass beside the rules.
+pub struct Admission {
+    /// The wallets an order may name, where this process knows them.
+    pub wallets: Option<Vec<Pubkey>>,
+    /// Orders are refused while this many jobs wait.
+    pub max_depth: u64,
+    /// How much one order may spend.
+    pub caps: Arc<Caps>,
+    /// Orders are refused while trading is stopped.
+    pub control: Arc<Control>,
+}
+
 /// The front door of the engine.
 pub struct Intake {
     journal: Journal,
     store: SharedStore,
     queue: SharedQueue,
     rules: Arc<Rules>,
-    /// The wallets an order may name, where this process knows them.
-    wallets: Option<Vec<Pubkey>>,
-    max_depth: u64,
+    admission: Admission,
 }
 
 impl Intake {
-    /// Accepts orders by `rules`, refusing while `max_depth` jobs wait.
+    /// Accepts orders by `rules` that pass `admission`.
     pub fn new(
         journal: Journal,
         store: SharedStore,
         queue: SharedQueue,
         rules: Arc<Rules>,
-        wallets: Option<Vec<Pubkey>>,
-        max_depth: u64,
+        admission: Admission,
     ) -> Self {
-        Self { journal, store, queue, rules, wallets, max_depth }
+        Self { journal, store, queue, rules, admission }
     }
 
     /// What may be traded.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Checks what a request says, and whether this daemon can pay from the wallet it names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self, request: &OrderRequest, dialect: Dialect) -> Result<NewOrder, OrderRefused> {
+        let new = validate(request, dialect, &self.rules)?;
+        if let (Some(wallet), Some(known)) = (&new.wallet, &self.admission.wallets)
+            && !known.contains(wallet)
+        {
+            let message = format!("`wallet` {wallet} is not one of this daemon's wallets");
+            return Err(OrderRefused::new(ErrorCode::InvalidRequest, message));
+        }
+        // What an exact output without a bound costs is known when it is routed; the cap is checked again there.
+        let most = match new.swap {
+            Swap::ExactIn(amount) => Some(amount),
+            Swap::ExactOut(_) => new.limit,
+        };
+        if let Some(most) = most {
+            let allowed = self.admission.caps.allow_order(&new.token_in, most);
+            allowed.map_err(|failure| OrderRefused::new(failure.code, failure.reason))?;
+        }
+        Ok(new)
     }
 
     /// Checks, stores and queues a request.
@@ -121,31 +161,20 @@ impl Intake {
         dialect: Dialect,
         idempotency_key: Option<&str>,
     ) -> Result<Accepted, SubmitError> {
-        let new = validate(request, dialect, &self.rules)?;
-        if let (Some(wallet), Some(known)) = (&new.wallet, &self.wallets)
-            && !known.contains(wallet)
-        {
-            return Err(OrderRefused::new(
-                ErrorCode::InvalidRequest,
-                format!("`wallet` {wallet} is not one of this daemon's wallets"),
-            )
-            .into());
-        }
+        let new = self.check(request, dialect)?;
         let key = idempotency_key.map(|key| IdempotencyKey { key: key.to_owned(), body: digest(&new) });
-        // An unreachable queue does not refuse orders: the store has them and the sweeper queues them later.
-        if let Ok(depth) = self.queue.depth().await
-            && depth >= self.max_depth
-        {
-            // What was accepted before is answered as before, however much waits.
+        let now = OffsetDateTime::now_utc();
+        let order = Order::create(OrderId::new(), new, now);
+        if let Err(refusal) = self.admit(&order, now).await {
+            // What was accepted before is answered as before, whatever is in the way now.
             return match &key {
                 Some(key) => match self.store.used_key(key).await? {
                     Some(creation) => self.earlier(creation).await,
-                    None => Err(SubmitError::QueueFull { depth }),
+                    None => Err(refusal),
                 },
-                None => Err(SubmitError::QueueFull { depth }),
+                None => Err(refusal),
             };
         }
-        let order = Order::create(OrderId::new(), new, OffsetDateTime::now_utc());
         match self.journal.create(&order, key.as_ref()).await? {
             Creation::New(_) => {
                 if let Err(error) = self.queue.push(&[order.id]).await {
@@ -155,6 +184,23 @@ impl Intake {
             }
             earlier => self.earlier(earlier).await,
         }
+    }
+
+    /// Whether a new order may come in now.
+    async fn admit(&self, order: &Order, now: OffsetDateTime) -> Result<(), SubmitError> {
+        if order.is_overdue(now) {
+            return Err(OrderRefused::new(ErrorCode::InvalidRequest, "`expiresAt` has passed already").into());
+        }
+        if let Some(failure) = self.admission.control.stopped() {
+            return Err(SubmitError::Paused(failure.reason));
+        }
+        // An unreachable queue does not refuse orders: the store has them and the sweeper queues them later. The bound
+        // holds all the same.
+        let depth = match self.queue.depth().await {
+            Ok(depth) => depth,
+            Err(_) => self.store.open_count().await?,
+        };
+        if depth >= self.admission.max_depth { Err(SubmitError::QueueFull { depth }) } else { Ok(()) }
     }
 
     /// The answer to a key that was used before.
@@ -205,6 +251,12 @@ fn digest(new: &NewOrder) -> [u8; 32] {
     ] {
         hash.update(part.as_bytes());
         hash.update([0]);
+    }
+    // A duration as it was asked for: a repeated request means the same deadline, though it is counted from later.
+    match new.expiry {
+        None => {}
+        Some(Expiry::In(duration)) => hash.update(format!("in {} ms", duration.whole_milliseconds())),
+        Some(Expiry::At(at)) => hash.update(format!("at {} ns", at.unix_timestamp_nanos())),
     }
     hash.finalize().into()
 }

@@ -125,7 +125,7 @@ impl Executor {
 
     async fn rejected(&self, order: &mut Order, attempt: &Attempt, slot: Slot, error: &Value) -> Result<(), StepError> {
         let landing = Landing { signature: attempt.signature, slot };
-        self.parts.rehearsals.failed_in(&attempt.pool);
+        self.parts.simulations.failed_in(&attempt.pool);
         let details = match self.told(attempt, slot, Some(error)).await {
             Some(told) => Some(told),
             None => self.details(attempt, self.policy.details_within).await,

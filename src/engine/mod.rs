@@ -1,14 +1,18 @@
 //! Engine: what happens to an order between a client's request and its end.
 //!
 //! `journal` is the one door for status changes, `intake` accepts and cancels, `worker` claims jobs and bounds
-//! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps, `rehearsal` says which
-//! swaps are simulated, `effects` whether what landed also ran), `treasury` says which wallet pays, `sweeper` finds orders
-//! that nobody drives.
+//! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps, `simulations` says
+//! which swaps are simulated, `effects` whether what landed also ran), `treasury` says which wallet pays, `sweeper` finds
+//! orders that nobody drives, `control` is the kill switch, `deadline` ends what was not signed in time, and `rehearsal` is
+//! the dry run.
 
+pub mod control;
+pub mod deadline;
 pub mod execute;
 pub mod intake;
 pub mod journal;
 pub mod rehearsal;
+pub mod simulations;
 pub mod sweeper;
 pub mod treasury;
 pub mod worker;
@@ -17,8 +21,10 @@ mod build;
 mod effects;
 mod land;
 
+pub use control::Control;
 pub use execute::{Executor, Parts, Policy};
-pub use intake::{Accepted, CancelError, Intake, SubmitError};
+pub use intake::{Accepted, Admission, CancelError, Intake, SubmitError};
 pub use journal::{Journal, JournalError};
-pub use rehearsal::Rehearsals;
+pub use rehearsal::Rehearsal;
+pub use simulations::Simulations;
 pub use treasury::{Rents, Treasury};

@@ -1,197 +1,187 @@
-//! Rehearsal: whether a swap is simulated before it is signed, and the compute units it asks for.
+//! Rehearsal: what an order would do now, without a signature, a send or a trace in the store.
 //!
-//! Owns what recent simulations used. A swap may go without one only when nothing new could be learned: one just like it
-//! passed moments ago, nothing failed in that pool since, the quote is from the last blocks, and far from the bound. What
-//! is given up is an early error; the bound on the chain is not.
+//! Owns the dry run: the same route, the same transaction and the same simulation as an order's, and nothing after
+//! them. It needs no key, only a wallet's address: a simulation checks no signatures.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
-use crate::domain::{Bps, Order, Quote, Slot, Swap};
+use super::{
+    build::{draft, explained},
+    execute::{StepError, first_limit, within},
+    simulations::unit_limit,
+    treasury::{Freshness, Treasury},
+};
+use crate::{
+    chain::{LandedTransaction, Rpc, fees::Fees, transaction::BASE_FEE},
+    domain::{BaseUnits, ErrorCode, Failure, Fill, Lamports, NewOrder, Order, OrderId, QuoteRequest, Route, Slot},
+    router::{RouteError, Router},
+    store::Reservation,
+    venue::Venues,
+};
 
-/// Room above the simulated compute units: another bank may need a little more.
-const MARGIN_PERCENT: u64 = 10;
-/// Room where the swap itself was not simulated: its token account may have to be opened again.
-const UNSEEN_MARGIN_PERCENT: u64 = 35;
-const MAX_UNITS: u64 = 1_400_000;
-/// A simulation tells something of the same swap for this long.
-const LASTS: Duration = Duration::from_secs(60);
-/// A quote older than this is simulated: the order was left and taken up again, or the node lags.
-const RECENT_SLOTS: u64 = 16;
-/// A quote that is nearer to the bound is simulated: half of what orders are given when they name no slippage.
-const FAR_BPS: u16 = 50;
-/// Shapes that are remembered.
-const KEPT: usize = 4_096;
-
-/// When a swap is simulated before it is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Simulate {
-    /// Every one.
-    Always,
-    /// Unless one like it passed moments ago and nothing speaks against this one.
-    WhenNeeded,
+/// What an order would do.
+#[derive(Clone, Debug)]
+pub struct Rehearsed {
+    /// Every venue's answer and the decision.
+    pub route: Route,
+    /// The bound the order would get.
+    pub limit: BaseUnits,
+    /// The transaction, unless a mock would fill.
+    pub transaction: Option<Simulated>,
 }
 
-/// What was simulated lately.
-pub struct Rehearsals {
-    simulate: Simulate,
-    passed: Mutex<HashMap<Shape, Passed>>,
+/// A transaction that was built and simulated, and neither signed nor sent.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    /// The wallet that would pay.
+    pub wallet: Pubkey,
+    /// What it would promise, with its balances. What it has promised to orders in progress is not in them.
+    pub reservation: Reservation,
+    /// The slot of the simulation.
+    pub slot: Slot,
+    /// Compute units it used.
+    pub used_units: u64,
+    /// The limit the transaction would ask for.
+    pub unit_limit: u32,
+    /// Base fee.
+    pub base_fee: Lamports,
+    /// Priority fee it would offer.
+    pub priority_fee: Lamports,
+    /// What it moved in the simulation, or why it failed there.
+    pub outcome: Result<Option<Fill>, Failure>,
 }
 
-/// Swaps of one shape run the same instructions on the same accounts.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Shape {
-    wallet: Pubkey,
-    pool: Pubkey,
-    mint_in: Pubkey,
-    exact_in: bool,
+impl Simulated {
+    /// Whether the wallet holds what it would promise.
+    pub fn is_funded(&self) -> bool {
+        let it = &self.reservation;
+        it.amount <= it.balance && it.lamports <= it.balance_lamports
+    }
 }
 
-#[derive(Clone, Copy)]
-struct Passed {
-    units: u64,
-    at: Instant,
+/// Why nothing could be rehearsed.
+#[derive(Debug, thiserror::Error)]
+pub enum RehearsalError {
+    /// No route.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// Anything else that would stop the order.
+    #[error("{}", .0.reason)]
+    Stopped(Failure),
 }
 
-impl Rehearsals {
-    /// Nothing simulated yet.
-    pub fn new(simulate: Simulate) -> Self {
-        Self { simulate, passed: Mutex::default() }
+impl From<StepError> for RehearsalError {
+    fn from(error: StepError) -> Self {
+        Self::Stopped(match error {
+            StepError::Final(failure)
+            | StepError::Again(failure)
+            | StepError::Outage(failure)
+            | StepError::Paused(failure) => failure,
+            StepError::Store(error) => Failure::new(error.code(), "the store did not answer: try again later"),
+            StepError::Moved | StepError::Stopping => Failure::new(ErrorCode::Internal, "nothing is stored here"),
+        })
+    }
+}
+
+/// Rehearses orders.
+pub struct Rehearsal {
+    router: Arc<Router>,
+    venues: Venues,
+    rpc: Arc<Rpc>,
+    fees: Arc<Fees>,
+    treasury: Arc<Treasury>,
+    memo: bool,
+}
+
+impl Rehearsal {
+    /// Over the same parts as an executor's. A process without keys gives a treasury without wallets.
+    pub fn new(
+        router: Arc<Router>,
+        venues: Venues,
+        rpc: Arc<Rpc>,
+        fees: Arc<Fees>,
+        treasury: Arc<Treasury>,
+        memo: bool,
+    ) -> Self {
+        Self { router, venues, rpc, fees, treasury, memo }
     }
 
-    /// The compute units to ask for without a simulation; `None` when the swap needs one. `newest` is a recent slot.
-    pub(super) fn units_unseen(&self, order: &Order, quote: &Quote, newest: Slot) -> Option<u32> {
-        let is_first_try = order.signatures == 0 && order.retries == 0;
-        let is_recent = newest.0.saturating_sub(quote.context_slot.0) <= RECENT_SLOTS;
-        if self.simulate == Simulate::Always || !is_first_try || !is_recent || !is_far_from_bound(order, quote) {
-            return None;
-        }
-        let passed = *self.passed().get(&shape(order, quote)?)?;
-        (passed.at.elapsed() <= LASTS).then(|| with_margin(passed.units, UNSEEN_MARGIN_PERCENT))
+    /// What `new` would do if it were an order and were taken up now.
+    ///
+    /// # Errors
+    /// What would end the order before its transaction is built, or that chain or store do not answer.
+    pub async fn of(&self, new: NewOrder) -> Result<Rehearsed, RehearsalError> {
+        let order = Order::create(OrderId::new(), new, time::OffsetDateTime::now_utc());
+        let route = self.router.route(&QuoteRequest { pair: order.pair(), swap: order.swap }).await?;
+        let limit = order.limit.unwrap_or_else(|| first_limit(&order, &route.chosen));
+        within(&order, &route.chosen, limit)?;
+        self.treasury.allow(&order, limit).map_err(RehearsalError::Stopped)?;
+        let transaction =
+            if route.chosen.executable { Some(self.simulated(&order, &route, limit).await?) } else { None };
+        Ok(Rehearsed { route, limit, transaction })
     }
 
-    /// A simulation passed. The compute units to ask for.
-    pub(super) fn passed_with(&self, order: &Order, quote: &Quote, units: u64) -> u32 {
-        if let Some(shape) = shape(order, quote) {
-            let mut passed = self.passed();
-            if passed.len() >= KEPT {
-                passed.clear();
+    async fn simulated(&self, order: &Order, route: &Route, limit: BaseUnits) -> Result<Simulated, StepError> {
+        let quote = &route.chosen;
+        let reservation = self.payer(order, limit).await?;
+        let venue = self.venues.iter().find(|venue| venue.id() == quote.venue).ok_or_else(|| {
+            StepError::Final(Failure::new(ErrorCode::NoRoute, "the venue of the quote is not connected"))
+        })?;
+        let rent = self.treasury.rents().await.token_account;
+        let draft = draft(venue.as_ref(), order, quote, reservation.wallet, limit, rent, self.memo).await?;
+        let unsigned = draft.for_simulation().map_err(StepError::from)?;
+        let simulation = self.rpc.simulate(&unsigned).await?;
+        let unit_limit = unit_limit(simulation.units);
+        let contended = venue.contended_accounts(&quote.pool).await?;
+        let priority_fee = self.fees.offer(quote.pool, &contended, unit_limit).await.lamports;
+        let outcome = match &simulation.error {
+            Some(error) => Err(explained(venue.as_ref(), error, &simulation.logs, &unsigned)),
+            None => Ok(venue.fill(
+                &quote.pool,
+                &LandedTransaction {
+                    slot: simulation.slot,
+                    fee: Lamports::default(),
+                    error: None,
+                    logs: simulation.logs.clone(),
+                    pre_token_balances: Vec::new(),
+                    post_token_balances: Vec::new(),
+                },
+            )),
+        };
+        Ok(Simulated {
+            wallet: reservation.wallet,
+            reservation,
+            slot: simulation.slot,
+            used_units: simulation.units,
+            unit_limit,
+            base_fee: BASE_FEE,
+            priority_fee,
+            outcome,
+        })
+    }
+
+    /// The wallet an order would be paid from: the one it names, else the first that can pay, else the first.
+    async fn payer(&self, order: &Order, limit: BaseUnits) -> Result<Reservation, StepError> {
+        let candidates = match order.wallet {
+            Some(named) => vec![named],
+            None => self.treasury.candidates(order),
+        };
+        let (mut first, now) = (None, Instant::now());
+        for address in &candidates {
+            let reservation = self.treasury.reservation(address, order, limit, Freshness::Since(now)).await?;
+            if reservation.amount <= reservation.balance && reservation.lamports <= reservation.balance_lamports {
+                return Ok(reservation);
             }
-            passed.insert(shape, Passed { units, at: Instant::now() });
+            first.get_or_insert(reservation);
         }
-        with_margin(units, MARGIN_PERCENT)
-    }
-
-    /// Something failed in the pool, simulated or on the chain: all its swaps are simulated again.
-    pub(super) fn failed_in(&self, pool: &Pubkey) {
-        self.passed().retain(|shape, _| shape.pool != *pool);
-    }
-
-    fn passed(&self) -> MutexGuard<'_, HashMap<Shape, Passed>> {
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn shape(order: &Order, quote: &Quote) -> Option<Shape> {
-    let exact_in = matches!(order.swap, Swap::ExactIn(_));
-    Some(Shape { wallet: order.wallet?, pool: quote.pool, mint_in: order.token_in.mint, exact_in })
-}
-
-fn is_far_from_bound(order: &Order, quote: &Quote) -> bool {
-    let Some(limit) = order.limit else { return false };
-    let far = Bps::new(FAR_BPS).expect("below 10 000");
-    match order.swap {
-        Swap::ExactIn(_) => quote.amount_out.min_out(far) >= limit,
-        Swap::ExactOut(_) => quote.amount_in.max_in(far) <= limit,
-    }
-}
-
-fn with_margin(units: u64, percent: u64) -> u32 {
-    let units = (units * (100 + percent)).div_ceil(100).min(MAX_UNITS);
-    u32::try_from(units).expect("at most the runtime's maximum")
-}
-
-#[cfg(test)]
-mod tests {
-    use time::OffsetDateTime;
-
-    use super::*;
-    use crate::{
-        domain::{BaseUnits, Dialect, NewOrder, OrderId, OrderKind, Token, VenueId},
-        venue::stub::Stub,
-    };
-
-    const NEWEST: Slot = Slot(1);
-    const UNITS: u64 = 100_000;
-
-    /// An order routed to the quote beside it, with 1 % of slippage.
-    fn routed(wallet: Pubkey) -> (Order, Quote) {
-        let token = |n: u8| Token {
-            symbol: format!("T{n}"),
-            mint: Pubkey::new_from_array([n; 32]),
-            decimals: 6,
-            program: spl_token::ID,
-        };
-        let quote = Stub::quote(VenueId::RaydiumCpmm, 1_000, 1_000_000);
-        let new = NewOrder {
-            kind: OrderKind::Market,
-            dialect: Dialect::V1,
-            token_in: token(1),
-            token_out: token(2),
-            swap: Swap::ExactIn(quote.amount_in),
-            slippage: Bps::new(100).unwrap(),
-            limit: Some(quote.amount_out.min_out(Bps::new(100).unwrap())),
-            wallet: Some(wallet),
-        };
-        (Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH), quote)
-    }
-
-    fn when_needed() -> (Rehearsals, Order, Quote) {
-        let (order, quote) = routed(Pubkey::new_unique());
-        (Rehearsals::new(Simulate::WhenNeeded), order, quote)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_swap_like_one_that_passed_moments_ago_needs_no_simulation_for_a_while() {
-        let (rehearsals, order, quote) = when_needed();
-        assert_eq!(rehearsals.units_unseen(&order, &quote, NEWEST), None, "the first of its kind");
-        assert_eq!(rehearsals.passed_with(&order, &quote, UNITS), 110_000);
-        assert_eq!(rehearsals.units_unseen(&order, &quote, NEWEST), Some(135_000));
-        tokio::time::advance(LASTS + Duration::from_millis(1)).await;
-        assert_eq!(rehearsals.units_unseen(&order, &quote, NEWEST), None);
-        let always = Rehearsals::new(Simulate::Always);
-        always.passed_with(&order, &quote, UNITS);
-        assert_eq!(always.units_unseen(&order, &quote, NEWEST), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whatever_speaks_against_a_swap_brings_the_simulation_back() {
-        let (rehearsals, order, quote) = when_needed();
-        rehearsals.passed_with(&order, &quote, UNITS);
-        let needs = |order: &Order, quote: &Quote, newest| rehearsals.units_unseen(order, quote, newest).is_none();
-        assert!(!needs(&order, &quote, NEWEST));
-
-        assert!(needs(&Order { retries: 1, ..order.clone() }, &quote, NEWEST), "something went wrong before");
-        assert!(needs(&Order { signatures: 1, ..order.clone() }, &quote, NEWEST), "a signature has expired");
-        assert!(needs(&order, &quote, Slot(quote.context_slot.0 + RECENT_SLOTS + 1)), "the quote is old");
-        let near = Quote { amount_out: BaseUnits::new(994_000), ..quote.clone() };
-        assert!(needs(&order, &near, NEWEST), "the price has moved towards the bound");
-        assert!(needs(&Order { limit: Some(quote.amount_out), ..order.clone() }, &quote, NEWEST), "no slippage at all");
-        let other = Quote { pool: Pubkey::new_unique(), ..quote.clone() };
-        assert!(needs(&order, &other, NEWEST), "another pool");
-        assert!(needs(&routed(Pubkey::new_unique()).0, &quote, NEWEST), "another wallet");
-        let exact_out = Order { swap: Swap::ExactOut(quote.amount_out), ..order.clone() };
-        assert!(needs(&exact_out, &quote, NEWEST), "another instruction");
-
-        rehearsals.failed_in(&other.pool);
-        assert!(!needs(&order, &quote, NEWEST), "what fails elsewhere says nothing of this pool");
-        rehearsals.failed_in(&quote.pool);
-        assert!(needs(&order, &quote, NEWEST), "something failed in the pool");
+        first.ok_or_else(|| {
+            StepError::Final(Failure::new(
+                ErrorCode::InvalidRequest,
+                "this process holds no keys: name the wallet (`wallet`) that the dry run is for",
+            ))
+        })
     }
 }

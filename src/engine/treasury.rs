@@ -22,7 +22,7 @@ use crate::{
         one_read::OneRead,
         transaction::{BASE_FEE, TOKEN_ACCOUNT_BYTES, WRAPPED_SOL, associated_account, most_in},
     },
-    domain::{BaseUnits, ErrorCode, Lamports, Order, Token},
+    domain::{BaseUnits, Caps, ErrorCode, Failure, Lamports, Order, Token},
     metrics as names,
     store::{Reservation, SharedStore, StoreError},
 };
@@ -99,6 +99,7 @@ pub struct Treasury {
     store: SharedStore,
     rents: tokio::sync::Mutex<Known>,
     fee_cap: Lamports,
+    caps: Arc<Caps>,
     purses: Vec<Purse>,
     /// By mint: as many as are traded.
     balances: Mutex<HashMap<Pubkey, Arc<OneRead<Balances>>>>,
@@ -131,11 +132,26 @@ struct Balance {
 }
 
 impl Treasury {
-    /// Wallets that pay at most `fee_cap` priority fee for a transaction.
-    pub fn new(rpc: Arc<Rpc>, store: SharedStore, rents: Rents, fee_cap: Lamports, wallets: Vec<Arc<Wallet>>) -> Self {
+    /// Wallets that pay at most `fee_cap` priority fee for a transaction, and spend no more than `caps`.
+    pub fn new(
+        rpc: Arc<Rpc>,
+        store: SharedStore,
+        rents: Rents,
+        fee_cap: Lamports,
+        caps: Arc<Caps>,
+        wallets: Vec<Arc<Wallet>>,
+    ) -> Self {
         let purses = wallets.into_iter().map(|wallet| Purse { wallet, busy: AtomicUsize::new(0) }).collect();
         let rents = tokio::sync::Mutex::new(Known { rents, read_at: Some(Instant::now()) });
-        Self { rpc, store, rents, fee_cap, purses, balances: Mutex::default() }
+        Self { rpc, store, rents, fee_cap, caps, purses, balances: Mutex::default() }
+    }
+
+    /// Whether one order may spend what `order` promises under `limit`.
+    ///
+    /// # Errors
+    /// `cap_exceeded`.
+    pub fn allow(&self, order: &Order, limit: BaseUnits) -> Result<(), Failure> {
+        self.caps.allow_order(&order.token_in, most_in(order.swap, limit))
     }
 
     /// The cluster's rents, read again each minute. The former ones when the chain does not answer: too low a rent is
@@ -159,6 +175,11 @@ impl Treasury {
     pub async fn rents_differ(&self, from: Rents) -> bool {
         self.rents.lock().await.read_at = None;
         self.rents().await != from
+    }
+
+    /// The wallets of this process.
+    pub fn addresses(&self) -> Vec<Pubkey> {
+        self.purses.iter().map(|purse| purse.wallet.address()).collect()
     }
 
     /// The wallet at this address, if this process has it.
@@ -196,7 +217,7 @@ impl Treasury {
         limit: BaseUnits,
         freshness: Freshness,
     ) -> Result<Reservation, TreasuryError> {
-        let balances = self.balances(&order.token_in, freshness).await?;
+        let balances = self.balances(address, &order.token_in, freshness).await?;
         let balance = balances.of.get(address).copied().unwrap_or_default();
         let rents = self.rents().await;
         let paid = most_in(order.swap, limit);
@@ -219,10 +240,22 @@ impl Treasury {
             balance: balance.amount,
             balance_lamports: Lamports::new(balance.lamports.get().saturating_sub(rents.wallet.get())),
             as_of: balances.as_of,
+            spends: paid,
+            caps: self.caps.hourly(&order.token_in.mint),
         })
     }
 
-    async fn balances(&self, token: &Token, freshness: Freshness) -> Result<Arc<Balances>, TreasuryError> {
+    /// The balances of all wallets here, or of `address` alone when it is none of them (a dry run needs no key).
+    async fn balances(
+        &self,
+        address: &Pubkey,
+        token: &Token,
+        freshness: Freshness,
+    ) -> Result<Arc<Balances>, TreasuryError> {
+        if self.purse(address).is_none() {
+            let as_of = self.store.cursor().await?;
+            return Ok(Arc::new(read_balances(self.rpc.clone(), vec![*address], token.clone(), as_of).await?));
+        }
         let one_read = lock(&self.balances).entry(token.mint).or_default().clone();
         let fresh = |balances: &Balances| match freshness {
             Freshness::Recent => balances.asked_at.elapsed() <= MAX_AGE,
@@ -232,11 +265,13 @@ impl Treasury {
             return Ok(balances);
         }
         let as_of = self.store.cursor().await?;
-        let read = || {
-            let wallets: Vec<Pubkey> = self.purses.iter().map(|purse| purse.wallet.address()).collect();
-            read_balances(self.rpc.clone(), wallets, token.clone(), as_of)
-        };
-        Ok(one_read.get(fresh, read).await?)
+        let read = || read_balances(self.rpc.clone(), self.addresses(), token.clone(), as_of);
+        let balances = one_read.get(fresh, read).await?;
+        for (wallet, balance) in &balances.of {
+            let lamports = names::as_gauge(balance.lamports.get());
+            metrics::gauge!(names::WALLET, "wallet" => wallet.to_string()).set(lamports);
+        }
+        Ok(balances)
     }
 
     fn purse(&self, address: &Pubkey) -> Option<&Purse> {
@@ -265,7 +300,6 @@ async fn read_balances(rpc: Arc<Rpc>, wallets: Vec<Pubkey>, token: Token, as_of:
             let [system, tokens] = [0, 1].map(|at| found.get(at).and_then(Option::as_ref));
             let amount = tokens.and_then(|account| token_amount(&account.data)).unwrap_or_default();
             let lamports = system.map_or(0, |account| account.lamports);
-            metrics::gauge!(names::WALLET, "wallet" => wallet.to_string()).set(names::as_gauge(lamports));
             (*wallet, Balance { amount: BaseUnits::new(amount), lamports: Lamports::new(lamports) })
         }));
     }

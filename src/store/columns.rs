@@ -19,12 +19,20 @@ pub(super) trait Columns {
     fn text(&self, name: &str) -> Result<String, StoreError>;
     fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError>;
     fn integer(&self, name: &str) -> Result<i64, StoreError>;
+    fn maybe_integer(&self, name: &str) -> Result<Option<i64>, StoreError>;
     fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
     fn time(&self, name: &str) -> Result<OffsetDateTime, StoreError>;
+    fn maybe_time(&self, name: &str) -> Result<Option<OffsetDateTime>, StoreError>;
 
     /// An integer that is never below zero.
     fn count(&self, name: &str) -> Result<u64, StoreError> {
         self.integer(name)?.try_into().map_err(|_| StoreError::Corrupt(format!("`{name}` is below zero")))
+    }
+
+    /// A small number that may be missing.
+    fn maybe_count(&self, name: &str) -> Result<Option<u32>, StoreError> {
+        let count = self.maybe_integer(name)?.map(u32::try_from).transpose();
+        count.map_err(|_| StoreError::Corrupt(format!("`{name}` is out of range")))
     }
 
     /// A value whose column holds its text form.
@@ -68,10 +76,16 @@ macro_rules! columns_of {
             fn integer(&self, name: &str) -> Result<i64, StoreError> {
                 Ok(self.try_get(name)?)
             }
+            fn maybe_integer(&self, name: &str) -> Result<Option<i64>, StoreError> {
+                Ok(self.try_get(name)?)
+            }
             fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
                 Ok(self.try_get(name)?)
             }
             fn time(&self, name: &str) -> Result<OffsetDateTime, StoreError> {
+                Ok(self.try_get(name)?)
+            }
+            fn maybe_time(&self, name: &str) -> Result<Option<OffsetDateTime>, StoreError> {
                 Ok(self.try_get(name)?)
             }
         }
@@ -106,6 +120,7 @@ pub(super) fn order(row: &impl Columns) -> Result<Order, StoreError> {
         slippage: Bps::new(row.small("slippage_bps")?).map_err(|error| StoreError::Corrupt(error.to_string()))?,
         limit: row.maybe_parsed("limit_amount")?,
         wallet: row.maybe_parsed::<Pubkey>("wallet")?,
+        expires_at: row.maybe_time("expires_at")?,
         signatures: row.small("signatures")?,
         retries: row.small("retries")?,
         status: row.json("state")?,

@@ -7,6 +7,7 @@
 //! OrderStore (sqlite | postgres): reads go to a pool, writes go to
 //!   change   one write, encoded by its caller
 //!   writer   gathers what waits, commits it as one group, answers each caller
+//!   spending what an hour's orders spend, against the caps
 //!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
 //!   tables   the statements that store many rows at once, in both dialects
@@ -14,10 +15,12 @@
 
 mod change;
 mod columns;
+mod keys;
 mod listing;
 mod plan;
 mod postgres;
 mod rows;
+mod spending;
 mod sqlite;
 mod tables;
 mod writer;
@@ -32,8 +35,11 @@ use sqlx::{
 };
 use time::OffsetDateTime;
 
-use crate::domain::{Attempt, BaseUnits, ErrorCode, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent};
+use crate::domain::{
+    Attempt, BaseUnits, ErrorCode, HourCaps, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent,
+};
 
+pub use keys::{KeyRecord, Scope};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
@@ -46,6 +52,9 @@ pub enum StoreError {
     /// The wallet has promised the rest of its balance to other orders.
     #[error("the wallet cannot promise that much")]
     ReservationRefused(Shortfall),
+    /// Trading is stopped by the fact [`PAUSED`]: no signature is stored.
+    #[error("trading is paused: nothing new is signed")]
+    Paused,
     /// The database did not answer, is locked, full, read-only or gone. Try again later. A write that ends so may
     /// have been made or not: reload before it is tried again.
     #[error("the store is unavailable")]
@@ -66,7 +75,8 @@ impl StoreError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::VersionConflict => ErrorCode::Conflict,
-            Self::ReservationRefused(_) => ErrorCode::InsufficientFunds,
+            Self::ReservationRefused(lacking) => lacking.code(),
+            Self::Paused => ErrorCode::Paused,
             Self::Unavailable(_) => ErrorCode::StoreUnavailable,
             Self::Refused(_) | Self::Corrupt(_) | Self::Open(_) => ErrorCode::Internal,
         }
@@ -116,11 +126,16 @@ pub async fn open(url: &str) -> Result<SharedStore, StoreError> {
     }
 }
 
-/// The one migration of a backend so far. They are numbered from 1 and never edited once released.
-fn migrations(first: &'static str) -> Migrator {
-    let first = Migration::new(1, "orders".into(), MigrationType::Simple, first.into(), false);
-    Migrator { migrations: vec![first].into(), ..Migrator::DEFAULT }
+/// The migrations of a backend: number, name and text. They are never edited once released.
+fn migrations(all: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let one = |&(number, name, text): &(i64, &'static str, &'static str)| {
+        Migration::new(number, name.into(), MigrationType::Simple, text.into(), false)
+    };
+    Migrator { migrations: all.iter().map(one).collect::<Vec<_>>().into(), ..Migrator::DEFAULT }
 }
+
+/// The fact that stops every process from signing, as long as it is not empty. What it says is the engine's.
+pub const PAUSED: &str = "paused";
 
 /// What a reservation lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +154,36 @@ pub enum Shortfall {
         /// Left after what other orders reserve.
         free: BaseUnits,
     },
+    /// Room below a spend cap, in base units of the input token.
+    Cap {
+        /// Whose spending the cap bounds.
+        window: Window,
+        /// It.
+        cap: BaseUnits,
+        /// What other orders have spent or promised within the hour.
+        spent: BaseUnits,
+        /// Needed by this order.
+        needed: BaseUnits,
+    },
+}
+
+/// Whose spending of an hour a cap bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Everybody's.
+    All,
+    /// The wallet's.
+    Wallet,
+}
+
+impl Shortfall {
+    /// The client's code.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Lamports { .. } | Self::Tokens { .. } => ErrorCode::InsufficientFunds,
+            Self::Cap { .. } => ErrorCode::CapExceeded,
+        }
+    }
 }
 
 /// A client's idempotency key with a digest of what it was sent with.
@@ -188,6 +233,11 @@ pub struct Reservation {
     pub balance_lamports: Lamports,
     /// `OrderStore::cursor` before the balance was read.
     pub as_of: u64,
+    /// Base units of `mint` this order spends at most, also when that is SOL: what caps are summed over.
+    pub spends: BaseUnits,
+    /// How much of `mint` may be spent within the hour that ends with this promise. An order that failed or was
+    /// cancelled has spent nothing; any other counts with what it promised last.
+    pub caps: HourCaps,
 }
 
 /// Which orders to list. Empty fields do not filter.
@@ -241,7 +291,7 @@ pub trait OrderStore: Send + Sync {
     async fn used_key(&self, key: &IdempotencyKey) -> Result<Option<Creation>, StoreError>;
 
     /// Stores `event` and the order as it is after it, if the stored version is `order.version - 1`.
-    /// `Signed` also stores the attempt with its bytes; `Landed`, `Rejected`, `Expired` and `ChainReset` its outcome.
+    /// `Signed` also stores the attempt with its bytes, unless trading is [`PAUSED`] at that moment; `Landed`, `Rejected`, `Expired` and `ChainReset` its outcome.
     /// A reservation replaces the one the order had. What is returned is what `history` will give back: times in whole
     /// microseconds, an attempt without its bytes.
     async fn append(
@@ -281,8 +331,20 @@ pub trait OrderStore: Send + Sync {
     /// The orders that are not terminal, counted by status; a status without orders is left out.
     async fn census(&self) -> Result<Vec<Census>, StoreError>;
 
+    /// Orders whose deadline is not after `now` and for which nothing may still land, the longest overdue first.
+    async fn overdue(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<OrderId>, StoreError>;
+
     /// Number of orders that are not terminal.
     async fn open_count(&self) -> Result<u64, StoreError>;
+
+    /// Stores a new API key; false when the name is or was in use.
+    async fn create_key(&self, key: &KeyRecord) -> Result<bool, StoreError>;
+
+    /// Every API key there ever was, by name.
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Takes a key back from `now` on; false when there is no such key in use.
+    async fn revoke_key(&self, name: &str, now: OffsetDateTime) -> Result<bool, StoreError>;
 
     /// A remembered fact (for example the genesis hash), if it was ever set.
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError>;

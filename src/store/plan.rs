@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::{
-    Reservation, Shortfall, StoreError,
+    PAUSED, Reservation, Shortfall, StoreError,
     change::{AttemptOutcome, Change, EventChange, Outcome},
     rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
+    spending::{HOUR, Spend, Spending},
     tables::Statements,
 };
 use crate::domain::{BaseUnits, Lamports, OrderId, Status, StoredEvent};
@@ -25,9 +27,13 @@ pub(super) struct Known {
     pub orders: HashMap<OrderId, KnownOrder>,
     /// Of the keys named by [`Wanted::keys`], those that were used: body and order.
     pub keys: HashMap<String, (Vec<u8>, OrderId)>,
+    /// Whether trading is [`PAUSED`]; asked only for [`Wanted::signs`].
+    pub paused: bool,
     /// Promises of the wallets in [`Wanted::wallets`] to orders that are not in this group: those of open orders, which
     /// may come as sums per mint, and each one that ended after [`Wanted::ended_after`].
     pub promises: Vec<Promise>,
+    /// What orders have spent of [`Wanted::capped`] after [`Wanted::spent_after`].
+    pub spending: Spending,
 }
 
 /// An order as the database has it before the group.
@@ -61,8 +67,14 @@ pub(super) struct Wanted {
     pub orders: Vec<OrderId>,
     pub keys: Vec<String>,
     pub wallets: Vec<String>,
+    /// Whether a signature is to be stored.
+    pub signs: bool,
     /// The oldest `as_of` of the group's reservations.
     pub ended_after: u64,
+    /// Mints whose spending is bounded by caps.
+    pub capped: Vec<String>,
+    /// The beginning of the earliest hour that a cap of the group is about.
+    pub spent_after: Option<OffsetDateTime>,
 }
 
 impl Wanted {
@@ -71,16 +83,24 @@ impl Wanted {
         for change in changes {
             let Change::Event(change) = change else { continue };
             wanted.orders.push(change.stored.order_id);
+            wanted.signs |= change.attempt.is_some();
             wanted.keys.extend(change.key.iter().map(|key| key.key.clone()));
             if let Some(reservation) = &change.reservation {
                 wanted.wallets.push(reservation.wallet.to_string());
                 wanted.ended_after = wanted.ended_after.min(reservation.as_of);
+                if reservation.caps.any() {
+                    let begin = change.stored.at - HOUR;
+                    wanted.capped.push(reservation.mint.to_string());
+                    wanted.spent_after = Some(wanted.spent_after.map_or(begin, |at| at.min(begin)));
+                }
             }
         }
         wanted.orders.sort_unstable();
         wanted.orders.dedup();
         wanted.wallets.sort_unstable();
         wanted.wallets.dedup();
+        wanted.capped.sort_unstable();
+        wanted.capped.dedup();
         wanted
     }
 }
@@ -164,6 +184,9 @@ pub(super) fn plan(changes: &[Change], mut known: Known) -> Plan<'_> {
     for change in changes {
         let answer = match change {
             Change::Fact { name, value } => {
+                if name == PAUSED {
+                    known.paused = !value.is_empty();
+                }
                 facts.insert(name.as_str(), value.as_str());
                 Ok(Outcome::Remembered)
             }
@@ -189,8 +212,12 @@ fn refusal(change: &EventChange, known: &Known) -> Option<Result<Outcome, StoreE
     if version + 1 != change.stored.seq {
         return Some(Err(StoreError::VersionConflict));
     }
+    if change.attempt.is_some() && known.paused {
+        return Some(Err(StoreError::Paused));
+    }
     let reservation = change.reservation.as_ref()?;
-    let lacking = shortfall(reservation, change.stored.order_id, known)?;
+    let lacking = shortfall(reservation, change.stored.order_id, known)
+        .or_else(|| known.spending.exceeded(reservation, change.stored.order_id, change.stored.at))?;
     Some(Err(StoreError::ReservationRefused(lacking)))
 }
 
@@ -209,6 +236,10 @@ fn accept<'a>(
     order.version = stored.seq;
     if let Some(reservation) = &change.reservation {
         order.promise = Some(Promise::of(reservation));
+        known.spending.group.insert(stored.order_id, Spend::of(reservation, stored.at));
+    }
+    if matches!(stored.status, Status::Failed | Status::Cancelled) {
+        known.spending.group.remove(&stored.order_id);
     }
     if let Some(promise) = &mut order.promise {
         promise.ended_at = stored.status.is_terminal().then_some(stored.cursor);
@@ -226,7 +257,7 @@ fn accept<'a>(
     let mut row = PlannedOrder {
         row: &change.row,
         last_cursor: stored.cursor,
-        promise: change.reservation.as_ref().map(PromiseColumns::new),
+        promise: change.reservation.as_ref().map(|it| PromiseColumns::new(it, stored.at)),
     };
     // One statement cannot write a row twice: the last event's row stands for all of the group's.
     match row_of.get(&stored.order_id) {
@@ -297,7 +328,7 @@ mod tests {
     use super::super::Creation;
     use super::*;
     use crate::{
-        domain::{Bps, Dialect, ErrorCode, Failure, NewOrder, Order, OrderEvent, OrderKind, Swap, Token},
+        domain::{Bps, Dialect, ErrorCode, Failure, HourCaps, NewOrder, Order, OrderEvent, OrderKind, Swap, Token},
         store::IdempotencyKey,
     };
 
@@ -312,6 +343,7 @@ mod tests {
             slippage: Bps::default(),
             limit: None,
             wallet: None,
+            expiry: None,
         };
         Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
     }
@@ -334,6 +366,8 @@ mod tests {
             balance: BaseUnits::ZERO,
             balance_lamports: Lamports::new(100),
             as_of,
+            spends: BaseUnits::ZERO,
+            caps: HourCaps::default(),
         }
     }
 

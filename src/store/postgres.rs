@@ -16,10 +16,10 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
-    listing, migrations,
+    keys, listing, migrations,
     plan::{Known, KnownOrder, Plan, Promise, Wanted, plan},
     tables::POSTGRES,
     timed_out,
@@ -44,12 +44,16 @@ const WRITERS_LOCK: i64 = 0x7377_6170_6401;
 const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
     token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, signatures::bigint, \
-    retries::bigint, version, created_at, updated_at";
+    retries::bigint, version, expires_at, created_at, updated_at";
 const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payload::text, e.created_at, \
     o.token_in_symbol, o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
     wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
     signed_at";
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "orders", include_str!("../../migrations/postgres/0001_orders.sql")),
+    (4, "access", include_str!("../../migrations/postgres/0004_access.sql")),
+];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status::text, count(*) as orders, min(created_at) as oldest, \
     div(coalesce(sum(reserved_lamports), 0), 4294967296)::bigint as reserved_hi, \
@@ -94,7 +98,7 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
     let failed = |error: &dyn std::error::Error| StoreError::Open(error.to_string());
     let connected = timeout(CONNECT * 5, PgConnection::connect_with(options)).await;
     let mut connection = connected.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    let schema = migrations(include_str!("../../migrations/postgres/0001_orders.sql"));
+    let schema = migrations(&MIGRATIONS);
     schema.run(&mut connection).await.map_err(|error| failed(&error))?;
     connection.close().await.map_err(|error| failed(&error))
 }
@@ -160,6 +164,11 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
             known.keys.insert(row.text("key")?, (body, row.parsed("order_id")?));
         }
     }
+    if wanted.signs {
+        let fact = sqlx::query("select value from facts where name = $1").bind(PAUSED);
+        let fact = fact.fetch_optional(&mut *db).await?.map(|row| row.text("value")).transpose()?;
+        known.paused = fact.is_some_and(|reason| !reason.is_empty());
+    }
     if !wanted.wallets.is_empty() {
         let open = "select reserved_wallet, reserved_mint, sum(reserved_amount)::text as reserved_amount, \
             sum(reserved_lamports)::text as reserved_lamports from orders \
@@ -174,6 +183,17 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
         let ended = sqlx::query(ended).bind(&wanted.wallets).bind(&ids).bind(signed(wanted.ended_after));
         for row in ended.fetch_all(&mut *db).await? {
             known.promises.push(promise(&row, row.text("reserved_wallet")?, Some(row.count("last_cursor")?))?);
+        }
+    }
+    if let Some(after) = wanted.spent_after {
+        // Each order of the group by itself, since its own earlier promise does not count against it.
+        let spends = "select token_in_mint, reserved_wallet, sum(promised_in)::text as promised_in, \
+            max(promised_at) as promised_at, case when id = any($2) then id::text end as member from orders \
+            where promised_at is not null and status not in ('failed', 'cancelled') \
+            and token_in_mint = any($1) and promised_at > $3 group by token_in_mint, reserved_wallet, member";
+        let spends = sqlx::query(spends).bind(&wanted.capped).bind(&ids).bind(after);
+        for row in spends.fetch_all(&mut *db).await? {
+            known.spending.add(&row, row.parsed("promised_in")?)?;
         }
     }
     Ok(known)
@@ -280,11 +300,40 @@ impl OrderStore for PostgresStore {
         self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::census).collect()
     }
 
+    async fn overdue(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<OrderId>, StoreError> {
+        let sql = "select id::text from orders where expires_at is not null \
+            and status in ('pending', 'routing', 'building') and expires_at <= $1 order by expires_at limit $2";
+        let query = sqlx::query(sql).bind(now).bind(i64::from(limit));
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
+    }
+
     async fn open_count(&self) -> Result<u64, StoreError> {
         let query = sqlx::query(
             "select count(*) as open from orders where status in ('pending', 'routing', 'building', 'submitted')",
         );
         self.read(query.fetch_one(&self.read_pool)).await?.count("open")
+    }
+
+    async fn create_key(&self, key: &KeyRecord) -> Result<bool, StoreError> {
+        let sql = "insert into api_keys (name, digest, scope, per_second, created_at) \
+            values ($1, $2, $3, $4, $5) on conflict (name) do nothing";
+        let query = sqlx::query(sql)
+            .bind(&key.name)
+            .bind(&key.digest[..])
+            .bind(key.scope.as_str())
+            .bind(key.per_second.map(i64::from))
+            .bind(key.created_at);
+        Ok(self.read(query.execute(&self.read_pool)).await?.rows_affected() > 0)
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.read(sqlx::query(keys::LIST).fetch_all(&self.read_pool)).await?.iter().map(keys::record).collect()
+    }
+
+    async fn revoke_key(&self, name: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let sql = "update api_keys set revoked_at = $2 where name = $1 and revoked_at is null";
+        let query = sqlx::query(sql).bind(name).bind(now);
+        Ok(self.read(query.execute(&self.read_pool)).await?.rows_affected() > 0)
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

@@ -31,6 +31,7 @@ pub(super) struct OrderRow {
     slippage_bps: Bps,
     limit_amount: Option<BaseUnits>,
     wallet: Option<String>,
+    expires_at: Option<String>,
     signatures: u8,
     retries: u8,
     failure_code: Option<&'static str>,
@@ -69,6 +70,7 @@ impl OrderRow {
             slippage_bps: order.slippage,
             limit_amount: order.limit,
             wallet: order.wallet.map(|wallet| wallet.to_string()),
+            expires_at: order.expires_at.map(time_text),
             signatures: order.signatures,
             retries: order.retries,
             failure_code: None,
@@ -124,11 +126,16 @@ pub(super) struct PromiseColumns {
     reserved_lamports: BaseUnits,
     reserved_lamports_hi: u64,
     reserved_lamports_lo: u64,
+    promised_in: BaseUnits,
+    promised_in_hi: u64,
+    promised_in_lo: u64,
+    promised_at: String,
 }
 
 impl PromiseColumns {
-    pub(super) fn new(reservation: &Reservation) -> Self {
+    pub(super) fn new(reservation: &Reservation, at: OffsetDateTime) -> Self {
         let (amount, lamports) = (reservation.amount.get(), reservation.lamports.get());
+        let spends = reservation.spends.get();
         Self {
             reserved_wallet: reservation.wallet.to_string(),
             reserved_mint: reservation.mint.to_string(),
@@ -138,6 +145,10 @@ impl PromiseColumns {
             reserved_lamports: BaseUnits::new(lamports),
             reserved_lamports_hi: lamports >> 32,
             reserved_lamports_lo: lamports & u64::from(u32::MAX),
+            promised_in: reservation.spends,
+            promised_in_hi: spends >> 32,
+            promised_in_lo: spends & u64::from(u32::MAX),
+            promised_at: time_text(at),
         }
     }
 }

@@ -14,10 +14,10 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
-    listing, migrations,
+    keys, listing, migrations,
     plan::{Known, KnownOrder, Plan, Promise, Wanted, plan},
     rows,
     tables::SQLITE,
@@ -35,10 +35,14 @@ const READERS: u32 = 4;
 
 const ORDER: &str = "id, kind, dialect, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
     token_out_symbol, token_out_mint, token_out_decimals, token_out_program, mode, amount, slippage_bps, limit_amount, \
-    wallet, signatures, retries, version, created_at, updated_at";
+    wallet, signatures, retries, version, expires_at, created_at, updated_at";
 const EVENT: &str = "e.cursor, e.order_id, e.seq, e.status, e.payload, e.created_at, o.token_in_symbol, \
     o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "orders", include_str!("../../migrations/sqlite/0001_orders.sql")),
+    (4, "access", include_str!("../../migrations/sqlite/0004_access.sql")),
+];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status, count(*) as orders, min(created_at) as oldest, \
     coalesce(sum(reserved_lamports_hi), 0) as reserved_hi, coalesce(sum(reserved_lamports_lo), 0) as reserved_lo \
@@ -89,7 +93,7 @@ impl SqliteStore {
             .await
             .map_err(failed)?;
         if !read_only {
-            let schema = migrations(include_str!("../../migrations/sqlite/0001_orders.sql"));
+            let schema = migrations(&MIGRATIONS);
             schema.run(&write_pool).await.map_err(|error| StoreError::Open(error.to_string()))?;
         }
         let read_pool = if in_memory {
@@ -155,6 +159,11 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
             known.keys.insert(row.text("key")?, (body, row.parsed("order_id")?));
         }
     }
+    if wanted.signs {
+        let fact = sqlx::query("select value from facts where name = ?1").bind(PAUSED);
+        let fact = fact.fetch_optional(&mut *db).await?.map(|row| row.text("value")).transpose()?;
+        known.paused = fact.is_some_and(|reason| !reason.is_empty());
+    }
     if !wanted.wallets.is_empty() {
         let wallets = rows::json(&wanted.wallets);
         // The predicates repeat those of the partial indexes word for word: only then SQLite can use them. Left to
@@ -177,6 +186,21 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
         let ended = sqlx::query(ended).bind(&wallets).bind(&ids).bind(signed(wanted.ended_after));
         for row in ended.fetch_all(&mut *db).await? {
             known.promises.push(promise(&row, row.text("reserved_wallet")?, Some(row.count("last_cursor")?))?);
+        }
+    }
+    if let Some(after) = wanted.spent_after {
+        let mints = rows::json(&wanted.capped);
+        // Each order of the group by itself, since its own earlier promise does not count against it.
+        let spends = "select token_in_mint, reserved_wallet, sum(promised_in_hi) as promised_in_hi, \
+            sum(promised_in_lo) as promised_in_lo, max(promised_at) as promised_at, \
+            case when id in (select value from json_each(?2)) then id end as member from orders \
+            where promised_at is not null and status not in ('failed', 'cancelled') \
+            and token_in_mint in (select value from json_each(?1)) and promised_at > ?3 \
+            group by token_in_mint, reserved_wallet, member";
+        let spends = sqlx::query(spends).bind(mints).bind(&ids).bind(rows::time_text(after));
+        for row in spends.fetch_all(&mut *db).await? {
+            let amount = (u128::from(row.count("promised_in_hi")?) << 32) + u128::from(row.count("promised_in_lo")?);
+            known.spending.add(&row, amount)?;
         }
     }
     Ok(known)
@@ -288,11 +312,40 @@ impl OrderStore for SqliteStore {
         read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::census).collect()
     }
 
+    async fn overdue(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<OrderId>, StoreError> {
+        let sql = "select id from orders where expires_at is not null \
+            and status in ('pending', 'routing', 'building') and expires_at <= ?1 order by expires_at limit ?2";
+        let query = sqlx::query(sql).bind(rows::time_text(now)).bind(i64::from(limit));
+        read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
+    }
+
     async fn open_count(&self) -> Result<u64, StoreError> {
         let query = sqlx::query(
             "select count(*) as open from orders where status in ('pending', 'routing', 'building', 'submitted')",
         );
         read(query.fetch_one(&self.read_pool)).await?.count("open")
+    }
+
+    async fn create_key(&self, key: &KeyRecord) -> Result<bool, StoreError> {
+        let sql = "insert into api_keys (name, digest, scope, per_second, created_at) \
+            values (?1, ?2, ?3, ?4, ?5) on conflict (name) do nothing";
+        let query = sqlx::query(sql)
+            .bind(&key.name)
+            .bind(&key.digest[..])
+            .bind(key.scope.as_str())
+            .bind(key.per_second.map(i64::from))
+            .bind(rows::time_text(key.created_at));
+        Ok(read(query.execute(&self.write_pool)).await?.rows_affected() > 0)
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        read(sqlx::query(keys::LIST).fetch_all(&self.read_pool)).await?.iter().map(keys::record).collect()
+    }
+
+    async fn revoke_key(&self, name: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let sql = "update api_keys set revoked_at = ?2 where name = ?1 and revoked_at is null";
+        let query = sqlx::query(sql).bind(name).bind(rows::time_text(now));
+        Ok(read(query.execute(&self.write_pool)).await?.rows_affected() > 0)
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

@@ -88,6 +88,7 @@ async fn died_after(
         slippage: Bps::new(100).unwrap(),
         limit: Some(limit),
         wallet: None,
+        expiry: None,
     };
     let mut order = Order::create(OrderId::new(), new, OffsetDateTime::now_utc());
     journal.create(&order, None).await.unwrap();

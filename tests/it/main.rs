@@ -9,7 +9,15 @@ mod crash;
 #[cfg(feature = "localnet")]
 mod crowd;
 #[cfg(feature = "localnet")]
+mod deadlines;
+#[cfg(feature = "localnet")]
+mod dry_runs;
+#[cfg(feature = "localnet")]
 mod economy;
+#[cfg(feature = "localnet")]
+mod idempotency;
+#[cfg(feature = "localnet")]
+mod keys;
 #[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
@@ -18,8 +26,14 @@ mod metrics;
 mod otel;
 #[cfg(feature = "localnet")]
 mod outages;
+#[cfg(feature = "localnet")]
+mod overload;
+#[cfg(feature = "localnet")]
+mod pause;
 mod queue_contract;
 mod servers;
+#[cfg(feature = "localnet")]
+mod spend_caps;
 mod store_contract;
 #[cfg(feature = "localnet")]
 mod streams;

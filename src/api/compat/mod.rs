@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use self::{fields::Fields, story::Story};
 use super::{
-    ApiError, ApiState,
+    ApiError, ApiState, Caller,
     body::{IdInPath, JsonBytes, idempotency_key},
     orders::find,
 };
@@ -75,10 +75,16 @@ impl Body {
 }
 
 /// `POST /api/orders/execute`.
-async fn execute(State(state): State<ApiState>, headers: HeaderMap, body: JsonBytes) -> Result<Response, ApiError> {
+async fn execute(
+    State(state): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: JsonBytes,
+) -> Result<Response, ApiError> {
     let fields = Fields::read(&body.0).map_err(|message| unreadable(ErrorCode::MalformedBody, &message))?;
     let key = idempotency_key(&headers)?;
-    let scoped = |dialect: Dialect| key.as_ref().map(|key| format!("{}:{key}", dialect.as_str()));
+    let scoped =
+        |dialect: Dialect| key.as_ref().map(|key| format!("{}:{key}", caller.idempotency_scope(dialect.as_str())));
     match Body::of(&fields) {
         Body::Plain => {
             let request = s0::request(&fields, state.intake().rules())?;

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 use swapd::{
-    api::{ApiKey, Options},
+    api::Options,
     domain::{ErrorCode, Failure, OrderEvent, OrderId, VenueId},
     store::OrderFilter,
 };
@@ -342,7 +342,7 @@ async fn a_request_id_is_kept_if_sane_and_made_otherwise() {
 
 #[tokio::test]
 async fn with_a_key_everything_but_health_demands_it() {
-    let served = Served::with(Options { api_key: Some(ApiKey::new("k-1")), ..Options::default() }, 16).await;
+    let served = Served::keyed("k-1").await;
     for path in ["/health", "/ready", "/"] {
         assert_eq!(served.get(path).await.status, 200, "{path}");
     }
@@ -388,7 +388,11 @@ async fn a_foreign_page_can_neither_open_a_socket_nor_write() {
     }
     let post = served.request("POST", ORDERS).header("content-type", "application/json");
     let answer = served.send(post.header("origin", "https://evil.example").body("{}")).await;
-    assert_eq!((answer.status, answer.code()), (403, "unauthorized"));
+    assert_eq!((answer.status, answer.code()), (403, "forbidden"));
+    for path in [ORDERS, "/api/orders/execute", "/v1/control"] {
+        let rebound = served.request("GET", path).header("host", "evil.example");
+        assert_eq!(served.send(rebound).await.status, 403, "{path}");
+    }
 
     let ask = |origin: &str| {
         let ask = served.request("OPTIONS", "/api/orders/execute").header("origin", origin);
@@ -410,10 +414,13 @@ async fn health_always_answers_and_readiness_names_what_is_missing() {
     let ready = served.get("/ready").await;
     assert_eq!((ready.status, &ready.body["missing"]), (200, &json!([])), "{ready:?}");
 
-    served.switches.paused.store(true, Ordering::Relaxed);
+    let paused = served.post("/v1/control/pause", r#"{"reason":"odd prices"}"#).await;
+    assert_eq!((paused.status, &paused.body["causes"][0]["cause"]), (200, &json!("api")), "{paused:?}");
     let ready = served.get("/ready").await;
-    assert_eq!((ready.status, &ready.body["missing"], ready.header("retry-after")), (503, &json!(["workers"]), "1"));
-    served.switches.paused.store(false, Ordering::Relaxed);
+    assert_eq!((ready.status, &ready.body["missing"], ready.header("retry-after")), (503, &json!(["trading"]), "1"));
+    assert!(ready.body["checks"]["trading"]["reason"].as_str().unwrap().contains("odd prices"), "{ready:?}");
+    let resumed = served.post("/v1/control/resume", "").await;
+    assert_eq!(resumed.body, json!({"paused": false, "causes": []}));
     served.switches.halted.store(true, Ordering::Relaxed);
     assert_eq!(served.get("/ready").await.body["missing"], json!(["finality"]));
     served.switches.halted.store(false, Ordering::Relaxed);
@@ -476,7 +483,8 @@ async fn a_body_that_never_comes_is_answered_503() {
     let options = Options { request_timeout: Duration::from_millis(50), ..Options::default() };
     let served = Served::with(options, 16).await;
     let mut slow = TcpStream::connect(served.address).await.unwrap();
-    let head = b"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n";
+    let head =
+        b"POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n";
     slow.write_all(head).await.unwrap();
     let mut answer = [0; 12];
     within_patience("the answer", slow.read_exact(&mut answer)).await.unwrap();

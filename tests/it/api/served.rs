@@ -6,9 +6,10 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
-    api::{self, ApiState, Feed, MetricsPage, Options, Parts, Probes, Switches, Views},
-    domain::{Bps, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
-    engine::{Intake, Journal},
+    api::{self, ApiKey, ApiState, Feed, KeyRing, MetricsPage, Options, Parts, Probes, Switches, Views},
+    chain::{Rpc, fees::Fees},
+    domain::{Bps, Lamports, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
+    engine::{Admission, Control, Intake, Journal, Rehearsal, Rents, Treasury},
     events::{self, BusOptions, SharedBus},
     queue::{self, QueueOptions, SharedQueue},
     router::{Mode, Router},
@@ -85,25 +86,45 @@ impl Served {
         Self { _folder: Some(folder), ..Self::on(&url, "local:", options, buffer).await }
     }
 
+    /// One that demands a key.
+    pub async fn keyed(key: &str) -> Self {
+        Self::open("sqlite::memory:", "local:", Options::default(), 16, Some(ApiKey::new(key))).await
+    }
+
     pub async fn on(store_url: &str, bus_url: &str, options: Options, buffer: usize) -> Self {
+        Self::open(store_url, bus_url, options, buffer, None).await
+    }
+
+    async fn open(store_url: &str, bus_url: &str, options: Options, buffer: usize, key: Option<ApiKey>) -> Self {
         let store = store::open(store_url).await.unwrap();
         let queue = queue::open("memory:", &QueueOptions::default()).await.unwrap();
         let bus = events::open(bus_url, &BusOptions::default()).await.unwrap();
         let journal = Journal::new(store.clone(), bus.clone());
         let rules = Arc::new(rules());
-        let intake = Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), None, 1_000);
+        let control = Arc::new(Control::open(store.clone(), None).await.unwrap());
+        let admission = Admission { wallets: None, max_depth: 1_000, caps: Arc::default(), control: control.clone() };
+        let intake = Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), admission);
         let feed = Arc::new(Feed::new(Views::new(rules, "?cluster=devnet"), buffer));
         let switches = Arc::new(Switches::default());
         let probes = Probes::new(store.clone(), queue.clone(), bus.clone(), None, switches.clone());
         let recorder = swapd::metrics::recorder().unwrap();
         let page = MetricsPage::new(recorder, store.clone(), queue.clone(), switches.clone());
+        let rpc = Arc::new(Rpc::new("http://127.0.0.1:9".into(), Duration::from_secs(1)));
+        let router = Arc::new(Router::new(Vec::new(), Duration::from_secs(1), Mode::QuoteOnly));
+        let fees = Arc::new(Fees::new(rpc.clone(), 0, Lamports::default()));
+        let free = Lamports::default();
+        let rents = Rents { wallet: free, token_account: free, large_token_account: free };
+        let treasury = Arc::new(Treasury::new(rpc.clone(), store.clone(), rents, free, Arc::default(), Vec::new()));
         let parts = Parts {
+            keys: Arc::new(KeyRing::open(store.clone(), key).await.unwrap()),
+            rehearsal: Arc::new(Rehearsal::new(router.clone(), Vec::new(), rpc, fees, treasury, true)),
             intake: Arc::new(intake),
             store: store.clone(),
-            router: Arc::new(Router::new(Vec::new(), Duration::from_secs(1), Mode::QuoteOnly)),
+            router,
             feed: feed.clone(),
             probes: Arc::new(probes),
             metrics: Arc::new(page),
+            control,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

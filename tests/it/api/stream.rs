@@ -283,7 +283,7 @@ async fn a_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
     };
     let served = Served::with(Options { ping_interval: Duration::from_millis(200), ..Options::default() }, 16).await;
     let mut dead = TcpStream::connect(served.address).await.unwrap();
-    let handshake = b"GET /v1/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+    let handshake = b"GET /v1/stream HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     dead.write_all(handshake).await.unwrap();
     let mut rest = Vec::new();
@@ -325,7 +325,7 @@ async fn a_request_that_has_begun_is_finished_during_a_shutdown() {
     let mut client = TcpStream::connect(served.address).await.unwrap();
     // With `expect`, the daemon says when it has begun to read the body.
     let head = format!(
-        "POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
+        "POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );

@@ -3,8 +3,8 @@
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
     domain::{
-        BaseUnits, Bps, Dialect, ErrorCode, Failure, Lamports, NewOrder, Order, OrderEvent, OrderId, OrderStatus,
-        Status, Swap, VenueId,
+        BaseUnits, Bps, Dialect, ErrorCode, Expiry, Failure, Lamports, NewOrder, Order, OrderEvent, OrderId,
+        OrderStatus, Status, Swap, VenueId,
     },
     store::{Creation, StoreError},
 };
@@ -26,6 +26,7 @@ pub async fn an_order_comes_back_with_every_field(url: String) {
         slippage: Bps::new(10_000).unwrap(),
         limit: Some(BaseUnits::new(u64::MAX - 1)),
         wallet: Some(Pubkey::new_unique()),
+        expiry: Some(Expiry::In(Duration::milliseconds(1_500))),
         ..sample::new_order()
     };
     let full = Order::create(OrderId::new(), full, START);

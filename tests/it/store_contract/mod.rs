@@ -2,12 +2,14 @@
 //!
 //! Each scenario takes the URL of a fresh, empty database, so that it may open it as often as it likes.
 
+mod caps;
 mod groups;
 mod life;
 mod outages;
 mod reading;
 mod reservations;
 mod sample;
+mod stops;
 
 use swapd::store::{self, SharedStore};
 
@@ -45,6 +47,10 @@ on_every_backend![
     life::odd_characters_do_not_stop_an_order,
     life::facts_are_remembered,
     life::a_reopened_store_has_everything,
+    caps::parallel_orders_never_spend_more_than_the_caps,
+    caps::only_the_last_hour_and_what_did_not_fail_counts,
+    stops::a_paused_store_takes_no_signature_from_anybody,
+    stops::overdue_orders_are_found_until_something_is_signed,
     groups::one_of_many_parallel_appends_wins,
     groups::a_refused_write_leaves_its_group_alone,
     groups::a_dropped_caller_does_not_break_its_group,

@@ -3,7 +3,7 @@
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use swapd::{
     domain::{
-        Attempt, BaseUnits, BlockHeight, Bps, Dialect, ExpiryProof, Fill, Lamports, Landing, NewOrder, Order,
+        Attempt, BaseUnits, BlockHeight, Bps, Dialect, ExpiryProof, Fill, HourCaps, Lamports, Landing, NewOrder, Order,
         OrderEvent, OrderId, OrderKind, Quote, QuoteOutcome, Route, Slot, StoredEvent, Swap, Token, VenueId,
     },
     store::{Creation, Reservation, SharedStore, StoreError},
@@ -27,6 +27,7 @@ pub fn new_order() -> NewOrder {
         slippage: Bps::new(100).unwrap(),
         limit: None,
         wallet: None,
+        expiry: None,
     }
 }
 
@@ -114,6 +115,8 @@ pub fn reservation(wallet: Pubkey, lamports: u64, balance_lamports: u64, as_of: 
         balance: BaseUnits::ZERO,
         balance_lamports: Lamports::new(balance_lamports),
         as_of,
+        spends: BaseUnits::new(lamports),
+        caps: HourCaps::default(),
     }
 }
 

@@ -43,6 +43,13 @@ impl Cut {
         Self { address, whole, _forwarding: forwarding }
     }
 
+    /// In front of the server of an `http://` URL; what to reach it by.
+    pub async fn before_url(url: &str) -> (Self, String) {
+        let cut = Self::before(url.trim_start_matches("http://").parse().unwrap()).await;
+        let url = format!("http://{}", cut.address);
+        (cut, url)
+    }
+
     /// Ends every connection and lets none through.
     pub fn cut(&self) {
         self.whole.send_replace(false);

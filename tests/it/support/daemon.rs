@@ -44,6 +44,8 @@ pub struct Setup {
     pub api: String,
     /// More TOML, in sections that the rest does not use.
     pub more: String,
+    /// How many jobs may wait.
+    pub max_depth: u64,
     /// JSON-RPC and WebSocket in place of the chain's own: something that stands in front of it.
     pub endpoint: Option<(String, String)>,
     /// More of the section `chain`: quick polls, unless something else is said.
@@ -97,6 +99,7 @@ impl World {
             events: "local:".into(),
             api: String::new(),
             more: String::new(),
+            max_depth: 10_000,
             endpoint: None,
             chain: QUICK_POLLS.into(),
             profile: None,
@@ -117,6 +120,7 @@ impl World {
             events: redis.to_owned(),
             api: String::new(),
             more: String::new(),
+            max_depth: 10_000,
             endpoint: None,
             chain: QUICK_POLLS.into(),
             profile: None,
@@ -177,9 +181,10 @@ impl World {
         let prefix = self.dir.path().file_name().unwrap().to_string_lossy().into_owned();
         let text = format!(
             "{more}\n[chain]\ncluster = \"local\"\nrpc_url = \"{rpc}\"\nws_url = \"{ws}\"\n{chain}\
-             [store]\nurl = \"{store}\"\n[queue]\nurl = \"{queue}\"\nprefix = \"{prefix}:\"\n\
+             [store]\nurl = \"{store}\"\n[queue]\nurl = \"{queue}\"\nprefix = \"{prefix}:\"\nmax_depth = {depth}\n\
              [events]\nurl = \"{events}\"\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n[wallets]\ndir = \"{keys}\"\n\
              [raydium_cpmm]\nprogram = \"{program}\"\npools = [{pools}]\n{tokens}",
+            depth = setup.max_depth,
             more = setup.more,
             api = setup.api,
             chain = setup.chain,
@@ -199,6 +204,14 @@ impl World {
             None => path,
         }
     }
+}
+
+/// Runs another command of the program to its end, with a configuration file.
+pub async fn command(config: &Path, words: &[&str]) -> (ExitStatus, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_swapd"));
+    command.arg("--config").arg(config).args(words).kill_on_drop(true);
+    let output = within_patience("a command", command.output()).await.unwrap();
+    (output.status, format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
 }
 
 /// A daemon process. Dropping it kills it.
@@ -292,6 +305,13 @@ impl Daemon {
         found.and_then(|fields| Some(fields[field].as_str()?.to_owned())).expect("it has not said that")
     }
 
+    /// The most memory it has had resident, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
     /// Everything the daemon has said, for a failing test.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
@@ -328,6 +348,16 @@ impl Daemon {
         let (status, answer) = self.post("/v1/orders", body).await;
         assert_eq!(status, 201, "{answer}");
         answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the order has had this event; the order.
+    pub async fn had(&self, id: &str, event: &str) -> Value {
+        super::eventually(&format!("order {id} to be {event}"), || async {
+            let (_, order) = self.get(&format!("/v1/orders/{id}")).await;
+            let had = order["history"].as_array().unwrap().iter().any(|it| it["event"] == event);
+            if had { Ok(order) } else { Err(()) }
+        })
+        .await
     }
 
     /// Waits until the order has ended and its amounts are known; the order with its history.

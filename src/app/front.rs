@@ -1,0 +1,128 @@
+//! Front: what an api role serves, and the page of metrics that every role serves.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use super::{App, LAST_STEP, Market, Outside};
+use crate::{
+    api,
+    config::{Cluster, Config, Secret},
+    engine::{Admission, Intake, Journal, Rehearsal},
+    metrics,
+};
+
+impl App {
+    /// The page that Prometheus reads, and its own listener where one is configured.
+    pub(super) async fn spawn_metrics(
+        &mut self,
+        config: &Config,
+        outside: &Outside,
+    ) -> anyhow::Result<Arc<api::MetricsPage>> {
+        let page = Arc::new(api::MetricsPage::new(
+            metrics::recorder().context("metrics cannot be recorded")?,
+            outside.store.clone(),
+            outside.queue.clone(),
+            self.switches.clone(),
+        ));
+        if let Some(listen) = config.metrics.listen {
+            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+            let address = listener.local_addr().context("a bound socket has no address")?;
+            tracing::info!(%address, "metrics are served");
+            let (page, shutdown) = (page.clone(), self.stop.hard.clone());
+            self.tasks.spawn(async move {
+                if let Err(error) = api::metrics::serve(listener, page, shutdown).await {
+                    tracing::error!(%error, "the metrics' server ended");
+                }
+                "metrics"
+            });
+        }
+        Ok(page)
+    }
+
+    /// The API on its listeners, with the feed and the keys it needs.
+    pub(super) async fn spawn_api(
+        &mut self,
+        config: &Config,
+        outside: &Outside,
+        market: &Market,
+        journal: Journal,
+        (admission, rehearsal, metrics): (Admission, Rehearsal, Arc<api::MetricsPage>),
+    ) -> anyhow::Result<()> {
+        let control = admission.control.clone();
+        let intake =
+            Intake::new(journal, outside.store.clone(), outside.queue.clone(), market.rules.clone(), admission);
+        let views = api::Views::new(market.rules.clone(), &explorer_query(config));
+        let feed = Arc::new(api::Feed::new(views, config.events.capacity));
+        let probes = api::Probes::new(
+            outside.store.clone(),
+            outside.queue.clone(),
+            outside.bus.clone(),
+            Some(outside.rpc.clone()),
+            self.switches.clone(),
+        );
+        let key = config.api.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty());
+        let keys = api::KeyRing::open(outside.store.clone(), key.map(api::ApiKey::new)).await;
+        let keys = Arc::new(keys.context("the API keys cannot be read")?);
+        let (watched, hard) = (keys.clone(), self.stop.hard.clone());
+        self.tasks.spawn(async move {
+            watched.run(hard).await;
+            "keys"
+        });
+        let state = api::ApiState::new(
+            api::Parts {
+                intake: Arc::new(intake),
+                store: outside.store.clone(),
+                keys,
+                rehearsal: Arc::new(rehearsal),
+                router: market.router.clone(),
+                feed: feed.clone(),
+                probes: Arc::new(probes),
+                metrics,
+                control,
+            },
+            api::Options {
+                origins: api::Origins { null: config.api.is_private(), listed: config.api.origins.clone() },
+                cors: config.api.cors,
+                body_limit: config.api.body_limit,
+                max_connections: config.api.max_connections,
+                max_requests: config.api.max_requests,
+                max_sockets: config.api.max_sockets,
+                request_timeout: config.api.request_timeout,
+                shutdown_grace: LAST_STEP,
+                ..api::Options::default()
+            },
+        );
+        let (store, bus, hard) = (outside.store.clone(), outside.bus.clone(), self.stop.hard.clone());
+        self.tasks.spawn(async move {
+            feed.run(store, bus, hard).await;
+            "feed"
+        });
+        for listen in std::iter::once(config.api.listen).chain(config.api.also_listen) {
+            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+            self.addresses.push(listener.local_addr().context("a bound socket has no address")?);
+            let (state, shutdown) = (state.clone(), self.stop.hard.clone());
+            self.tasks.spawn(async move {
+                if let Err(error) = api::serve(listener, state, shutdown).await {
+                    tracing::error!(%error, "the API ended");
+                }
+                "api"
+            });
+        }
+        Ok(())
+    }
+}
+
+/// How the explorer is told which cluster a signature is on.
+fn explorer_query(config: &Config) -> String {
+    match config.chain.cluster {
+        Cluster::Devnet => "?cluster=devnet".to_owned(),
+        Cluster::Testnet => "?cluster=testnet".to_owned(),
+        Cluster::Local => {
+            let url = config.chain.endpoints().first().copied().unwrap_or_default();
+            let url = url::form_urlencoded::byte_serialize(url.as_bytes());
+            format!("?cluster=custom&customUrl={}", url.collect::<String>())
+        }
+    }
+}
