@@ -21,6 +21,7 @@ macro_rules! say {
 mod chaos;
 mod check;
 mod client;
+mod dead_letters;
 #[cfg(feature = "localnet")]
 mod demo;
 #[cfg(feature = "localnet")]
@@ -71,6 +72,8 @@ enum Command {
     Swap(swap::Arguments),
     /// Try everything the daemon needs and say what would happen.
     Check(check::Arguments),
+    /// Show the orders a running daemon has set aside, or let them go on.
+    DeadLetters(dead_letters::Arguments),
     /// Put a proxy with faults in front of a Solana endpoint, to see how its clients bear them.
     ChaosRpc(chaos::Arguments),
 }
@@ -112,6 +115,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Quote(arguments) => quote::run(arguments, config()?).await,
         Command::Swap(arguments) => swap::run(arguments).await,
         Command::Check(arguments) => check::run(arguments, config()?).await,
+        Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::ChaosRpc(arguments) => chaos::run(arguments, interrupted()).await,
     }
 }

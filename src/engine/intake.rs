@@ -84,9 +84,9 @@ impl CancelError {
 
 /// The front door of the engine.
 pub struct Intake {
-    journal: Journal,
-    store: SharedStore,
-    queue: SharedQueue,
+    pub(super) journal: Journal,
+    pub(super) store: SharedStore,
+    pub(super) queue: SharedQueue,
     rules: Arc<Rules>,
     /// The wallets an order may name, where this process knows them.
     wallets: Option<Vec<Pubkey>>,

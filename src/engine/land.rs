@@ -14,7 +14,7 @@ use crate::{
         LandedTransaction, Report, SendAnswer,
         failure::{explain_common, program_error},
     },
-    domain::{Attempt, Failure, Fill, Landing, Order, OrderEvent, OrderStatus, Slot},
+    domain::{Attempt, Failure, Fill, Landing, Order, OrderEvent, OrderStatus},
 };
 
 /// The first rest between two looks for a landed transaction's details; doubled each time.
@@ -53,9 +53,9 @@ impl Executor {
             match report {
                 Report::Unknown(reason) => self.append(order, OrderEvent::OutcomeUnknown { reason }).await?,
                 Report::Expired(proof) => return self.append(order, OrderEvent::Expired { proof }).await,
-                Report::Landed { slot, error: None } => return self.landed(order, &attempt, slot).await,
-                Report::Landed { slot, error: Some(error) } => {
-                    return self.rejected(order, &attempt, slot, &error).await;
+                Report::Landed { slot, answer } => {
+                    let landing = Landing { signature: attempt.signature, slot, answer: Some(answer) };
+                    return self.landed(order, &attempt, landing).await;
                 }
             }
         }
@@ -76,16 +76,23 @@ impl Executor {
         }
     }
 
-    async fn landed(&self, order: &mut Order, attempt: &Attempt, slot: Slot) -> Result<(), StepError> {
-        let landing = Landing { signature: attempt.signature, slot };
+    async fn landed(&self, order: &mut Order, attempt: &Attempt, landing: Landing) -> Result<(), StepError> {
+        if let Some(error) = landing.answer.as_ref().and_then(|answer| answer.err.clone()) {
+            return self.rejected(order, attempt, landing, &error).await;
+        }
         let details = self.details(attempt, self.policy.details_within).await;
         let fill = details.as_ref().and_then(|details| self.fill(attempt, details));
         let fee = details.map(|details| details.fee);
         self.append(order, OrderEvent::Landed { landing, fill, fee }).await
     }
 
-    async fn rejected(&self, order: &mut Order, attempt: &Attempt, slot: Slot, error: &Value) -> Result<(), StepError> {
-        let landing = Landing { signature: attempt.signature, slot };
+    async fn rejected(
+        &self,
+        order: &mut Order,
+        attempt: &Attempt,
+        landing: Landing,
+        error: &Value,
+    ) -> Result<(), StepError> {
         let logs = self.details(attempt, self.policy.details_within).await.map(|details| details.logs);
         let program = program_error(error, &logs.unwrap_or_default(), &attempt.wire);
         let failure: Failure = program
@@ -100,9 +107,9 @@ impl Executor {
         let attempt = attempt.clone();
         let mut rest = SETTLE_REST;
         for _ in 0..SETTLE_TRIES {
-            if let Ok(Some(details)) = self.parts.rpc.transaction(&attempt.signature).await
-                && let Some(fill) = self.fill(&attempt, &details)
-            {
+            if let Ok(Some(details)) = self.parts.rpc.transaction(&attempt.signature).await {
+                let unread = || StepError::Poisoned("it landed, but what it moved cannot be made out".into());
+                let fill = self.fill(&attempt, &details).ok_or_else(unread)?;
                 return self.append(order, OrderEvent::Settled { fill, fee: details.fee }).await;
             }
             tokio::select! {

@@ -2,8 +2,9 @@
 //!
 //! `journal` is the one door for status changes, `intake` accepts and cancels, `worker` claims jobs and bounds
 //! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps), `treasury` says
-//! which wallet pays, `sweeper` finds orders that nobody drives.
+//! which wallet pays, `sweeper` finds orders that nobody drives, `dead_letters` sets aside what makes trouble.
 
+pub mod dead_letters;
 pub mod execute;
 pub mod intake;
 pub mod journal;
@@ -14,6 +15,7 @@ pub mod worker;
 mod build;
 mod land;
 
+pub use dead_letters::ReplayError;
 pub use execute::{Executor, Parts, Policy};
 pub use intake::{Accepted, CancelError, Intake, SubmitError};
 pub use journal::{Journal, JournalError};

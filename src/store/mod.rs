@@ -8,6 +8,7 @@
 //!   change   one write, encoded by its caller
 //!   writer   gathers what waits, commits it as one group, answers each caller
 //!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
+//!   marks    the part of it for orders that are set aside or taken up
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
 //!   tables   the statements that store many rows at once, in both dialects
 //! ```
@@ -15,6 +16,7 @@
 mod change;
 mod columns;
 mod listing;
+mod marks;
 mod plan;
 mod postgres;
 mod rows;
@@ -32,7 +34,9 @@ use sqlx::{
 };
 use time::OffsetDateTime;
 
-use crate::domain::{Attempt, BaseUnits, ErrorCode, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent};
+use crate::domain::{
+    Attempt, BaseUnits, ErrorCode, Lamports, Order, OrderEvent, OrderId, SetAside, Status, StoredEvent,
+};
 
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
@@ -116,10 +120,12 @@ pub async fn open(url: &str) -> Result<SharedStore, StoreError> {
     }
 }
 
-/// The one migration of a backend so far. They are numbered from 1 and never edited once released.
-fn migrations(first: &'static str) -> Migrator {
-    let first = Migration::new(1, "orders".into(), MigrationType::Simple, first.into(), false);
-    Migrator { migrations: vec![first].into(), ..Migrator::DEFAULT }
+/// A backend's migrations: numbered from 1, and never edited once released.
+fn migrations(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let step = |(number, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(*number, (*name).into(), MigrationType::Simple, (*sql).into(), false)
+    };
+    Migrator { migrations: steps.iter().map(step).collect(), ..Migrator::DEFAULT }
 }
 
 /// What a reservation lacks.
@@ -229,6 +235,34 @@ pub struct AttemptRow {
     pub signed_at: OffsetDateTime,
 }
 
+/// An order that is set aside: what can be said of it although its row may be unreadable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Which one.
+    pub order_id: OrderId,
+    /// Its status, which being set aside does not change.
+    pub status: Status,
+    /// What it pays.
+    pub token_in: String,
+    /// What it receives.
+    pub token_out: String,
+    /// Its newest signature, in base58, if it has one.
+    pub signature: Option<String>,
+    /// Why and since when.
+    pub aside: SetAside,
+    /// When the order was accepted.
+    pub created_at: OffsetDateTime,
+}
+
+/// An order with something left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Which one.
+    pub id: OrderId,
+    /// Number of its events: as long as this stays the same, nobody moved it.
+    pub version: u64,
+}
+
 /// The store's contract. All calls are cancel-safe: a dropped call may or may not have committed, never half. Every
 /// call answers within about five seconds, with `Unavailable` if the database does not.
 #[async_trait]
@@ -269,14 +303,30 @@ pub trait OrderStore: Send + Sync {
     /// The newest event's cursor, 0 when there is none. Every event with a smaller cursor is visible to readers.
     async fn cursor(&self) -> Result<u64, StoreError>;
 
-    /// Orders with something left to do whose last event is older than `untouched_since`, in the order of their ids
-    /// (oldest first), after `after`.
-    async fn unfinished(
+    /// Orders with something left to do that are not set aside, in the order of their ids (oldest first), after `after`.
+    async fn unfinished(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Unfinished>, StoreError>;
+
+    /// Puts a mark on an order (`SetAside`) or takes it off (`Replayed`), whatever version it has and even if its row
+    /// cannot be read. `None` when there is no such order, nothing is left to do for it, or it is so already.
+    async fn mark(
         &self,
-        untouched_since: OffsetDateTime,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<OrderId>, StoreError>;
+        id: OrderId,
+        event: &OrderEvent,
+        at: OffsetDateTime,
+    ) -> Result<Option<StoredEvent>, StoreError>;
+
+    /// Counts that somebody takes the order up: how often since its last event, this time included. An event ends the
+    /// count, and so does [`OrderStore::put_down`]: what is left are the times after which nothing was heard any more.
+    async fn take_up(&self, id: OrderId) -> Result<u32, StoreError>;
+
+    /// Whoever took the order up leaves it, alive and in order.
+    async fn put_down(&self, id: OrderId) -> Result<(), StoreError>;
+
+    /// Orders that are set aside and were created before `before`, newest first, at most `limit`.
+    async fn dead_letters(&self, before: Option<OrderId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Number of orders that are set aside.
+    async fn dead_letter_count(&self) -> Result<u64, StoreError>;
 
     /// The orders that are not terminal, counted by status; a status without orders is left out.
     async fn census(&self) -> Result<Vec<Census>, StoreError>;

@@ -5,7 +5,13 @@ mod bus_contract;
 #[cfg(feature = "localnet")]
 mod chaos;
 #[cfg(feature = "localnet")]
+mod clock;
+#[cfg(feature = "localnet")]
 mod crowd;
+#[cfg(feature = "localnet")]
+mod database;
+#[cfg(feature = "localnet")]
+mod dead_letters;
 #[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
