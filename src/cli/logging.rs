@@ -22,8 +22,14 @@ impl Logging {
         let lines =
             tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
         let lines: Box<dyn Layer<Registry> + Send + Sync> =
-            if json { lines.json().with_filter(filter).boxed() } else { lines.compact().with_filter(filter).boxed() };
-        let registry = tracing_subscriber::registry().with(lines);
+            if json { lines.json().boxed() } else { lines.compact().boxed() };
+        // A filter of one layer forgets to let the next line of a thread pass after somebody only asked whether a line
+        // would be written, as sqlx does for every statement. One for all layers does not, but would also keep spans
+        // from the collector.
+        #[cfg(feature = "otel")]
+        let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
+        #[cfg(not(feature = "otel"))]
+        let registry = tracing_subscriber::registry().with(lines).with(filter);
         #[cfg(feature = "otel")]
         let (registry, exporter) = match export::provider()? {
             Some(provider) => (registry.with(Some(export::layer(&provider))), Some(provider)),
