@@ -341,6 +341,7 @@ impl App {
                 max_retries: config.engine.max_retries,
                 backoff: config.engine.backoff,
                 memo: config.engine.memo,
+                max_take_ups: config.engine.max_take_ups,
                 details_within: config.engine.details_within,
             },
         );

@@ -60,6 +60,8 @@ struct Parts {
     queue: Probe,
     bus: Probe,
     rpc: Option<Probe>,
+    /// Orders that wait for a person, where the store could say.
+    dead_letters: Option<u64>,
 }
 
 /// One part's answer: how long it took, or why there is none. A reason names no addresses: it goes to clients.
@@ -118,9 +120,18 @@ impl Probes {
                 None => None,
             }
         };
-        let (store, queue, bus, rpc) =
-            tokio::join!(Probe::of(self.store.ping()), Probe::of(self.queue.ping()), Probe::of(self.bus.ping()), rpc);
-        let parts = Parts { store, queue, bus, rpc };
+        let dead_letters = async {
+            let count = timeout(PROBE_TIMEOUT, self.store.dead_letter_count()).await;
+            count.ok().and_then(Result::ok)
+        };
+        let (store, queue, bus, rpc, dead_letters) = tokio::join!(
+            Probe::of(self.store.ping()),
+            Probe::of(self.queue.ping()),
+            Probe::of(self.bus.ping()),
+            rpc,
+            dead_letters
+        );
+        let parts = Parts { store, queue, bus, rpc, dead_letters };
         *latest = Some((Instant::now(), parts.clone()));
         parts
     }
@@ -136,6 +147,7 @@ pub async fn health(State(state): State<ApiState>) -> Response {
         "status": if all_ok { "ok" } else { "error" },
         "timestamp": timestamp(OffsetDateTime::now_utc()),
         "checks": { "postgres": parts.store.word(), "redis": redis },
+        "deadLetters": parts.dead_letters,
     }))
     .into_response()
 }
@@ -176,8 +188,10 @@ pub async fn ready(State(state): State<ApiState>) -> Response {
         checks.insert(name.into(), check);
     }
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response =
-        (status, Json(json!({ "ready": missing.is_empty(), "missing": missing, "checks": checks }))).into_response();
+    let body = json!({
+        "ready": missing.is_empty(), "missing": missing, "checks": checks, "deadLetters": parts.dead_letters,
+    });
+    let mut response = (status, Json(body)).into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(axum::http::header::RETRY_AFTER, 1.into());
     }

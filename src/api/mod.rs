@@ -8,6 +8,7 @@
 //! routes    which path is whose                             body      reading a JSON body exactly
 //! orders, quotes, tokens         /v1 over REST              views     our own JSON
 //! receipt                        how an order ended, in full
+//! dead_letters                   orders that wait for a person
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
@@ -19,6 +20,7 @@ pub mod auth;
 pub mod body;
 pub mod compat;
 pub mod control;
+pub mod dead_letters;
 pub mod drain;
 pub mod error;
 pub mod feed;

@@ -162,12 +162,9 @@ pub async fn list(State(state): State<ApiState>, Params(params): Params<ListPara
         token_in: symbol(rules, "tokenIn", params.token_in.as_deref())?,
         token_out: symbol(rules, "tokenOut", params.token_out.as_deref())?,
         wallet: params.wallet.as_deref().map(wallet).transpose()?,
-        before: params.cursor.as_deref().map(cursor).transpose()?,
+        before: before(params.cursor.as_deref())?,
     };
-    let limit = params.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(ApiError::new(ErrorCode::InvalidRequest, format!("`limit` must be from 1 to {LARGEST_PAGE}")));
-    }
+    let limit = page_size(params.limit)?;
     // One more than asked for tells whether there is a next page.
     let mut orders = state.store().list(&filter, limit + 1).await?;
     let more = orders.len() > limit as usize;
@@ -175,6 +172,27 @@ pub async fn list(State(state): State<ApiState>, Params(params): Params<ListPara
     let next_cursor = if more { orders.last().map(|order| order.id) } else { None };
     let orders: Vec<_> = orders.iter().map(|order| state.views().order(order)).collect();
     Ok(Json(json!({ "orders": orders, "nextCursor": next_cursor })).into_response())
+}
+
+/// How many rows a page has.
+///
+/// # Errors
+/// When that is none, or more than a page may have.
+pub fn page_size(limit: Option<u32>) -> Result<u32, ApiError> {
+    let limit = limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(ApiError::new(ErrorCode::InvalidRequest, format!("`limit` must be from 1 to {LARGEST_PAGE}")));
+    }
+    Ok(limit)
+}
+
+/// What the page before ended with.
+///
+/// # Errors
+/// When it is no such thing.
+pub fn before(cursor: Option<&str>) -> Result<Option<OrderId>, ApiError> {
+    let refused = |_| ApiError::new(ErrorCode::InvalidRequest, "`cursor` is none that a page ended with");
+    cursor.map(|text| text.parse().map_err(refused)).transpose()
 }
 
 /// A comma-separated list of statuses.
@@ -210,10 +228,6 @@ pub fn symbol(rules: &Rules, field: &str, name: Option<&str>) -> Result<Option<S
 
 fn wallet(text: &str) -> Result<Pubkey, ApiError> {
     text.parse().map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "`wallet` is not a base58 public key"))
-}
-
-fn cursor(text: &str) -> Result<OrderId, ApiError> {
-    text.parse().map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "`cursor` is none that a page ended with"))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::{
     views::{amount, timestamp},
 };
 use crate::{
-    domain::{Fill, Order, OrderEvent, Route, StoredEvent, Swap},
+    domain::{Commitment, Failure, Fill, Landing, Order, OrderEvent, Route, StoredEvent, Swap},
     store::AttemptRow,
 };
 
@@ -68,10 +68,10 @@ fn attempt(views: &Views, row: &AttemptRow, history: &[StoredEvent]) -> Value {
             let what = match &event.event {
                 OrderEvent::Sent { signature: sent } if *sent == signature => json!({ "sent": true }),
                 OrderEvent::Landed { landing, .. } if landing.signature == signature => {
-                    json!({ "landed": { "slot": landing.slot, "commitment": "confirmed", "error": null } })
+                    json!({ "landed": landed(landing, None) })
                 }
                 OrderEvent::Rejected { landing, failure } if landing.signature == signature => {
-                    json!({ "landed": { "slot": landing.slot, "commitment": "confirmed", "error": failure } })
+                    json!({ "landed": landed(landing, Some(failure)) })
                 }
                 OrderEvent::Expired { proof } if proof.signature == signature => json!({ "expired": proof }),
                 _ => return None,
@@ -98,6 +98,12 @@ fn attempt(views: &Views, row: &AttemptRow, history: &[StoredEvent]) -> Value {
         "outcome": row.outcome,
         "answers": decided,
     })
+}
+
+/// The block, what came of the transaction there, and the endpoint's answer that said so.
+fn landed(landing: &Landing, failure: Option<&Failure>) -> Value {
+    let commitment = landing.answer.as_ref().map_or(Commitment::Confirmed, |answer| answer.confirmation_status);
+    json!({ "slot": landing.slot, "commitment": commitment, "error": failure, "answer": landing.answer })
 }
 
 /// How much worse the fill was than the quote it was routed by, in basis points of the quote, rounded up; negative when
@@ -130,8 +136,9 @@ fn realised_slippage(order: &Order, route: &Route, history: &[StoredEvent]) -> O
 
 /// How long the order was in each of its statuses, and in all, in milliseconds.
 fn timings(history: &[StoredEvent]) -> Value {
-    let millis =
-        |from: OffsetDateTime, to: OffsetDateTime| i64::try_from((to - from).whole_milliseconds()).unwrap_or(i64::MAX);
+    let millis = |from: OffsetDateTime, to: OffsetDateTime| {
+        i64::try_from((to - from).whole_milliseconds().max(0)).unwrap_or(i64::MAX)
+    };
     let mut stages = Map::new();
     for pair in history.windows(2) {
         let [before, after] = pair else { continue };

@@ -10,7 +10,9 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{ApiError, ApiState, auth, compat, control, health, orders, quotes, receipt, request, stream, tokens};
+use super::{
+    ApiError, ApiState, auth, compat, control, dead_letters, health, orders, quotes, receipt, request, stream, tokens,
+};
 use crate::domain::ErrorCode;
 
 /// Everything under one roof.
@@ -20,6 +22,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/orders/{id}", get(orders::show))
         .route("/v1/orders/{id}/cancel", post(orders::cancel))
         .route("/v1/orders/{id}/receipt", get(receipt::receipt))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{id}/replay", post(dead_letters::replay))
         .route("/v1/quote", get(quotes::quote))
         .route("/v1/tokens", get(tokens::tokens))
         .route("/v1/stream", get(stream::stream))

@@ -12,8 +12,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     domain::{
-        BaseUnits, Failure, Fill, NewOrder, Order, OrderEvent, OrderStatus, Quote, Route, Rules, StoredEvent, Swap,
-        VenueId,
+        BaseUnits, Failure, Fill, NewOrder, Order, OrderEvent, OrderStatus, Quote, Route, Rules, SetAside, StoredEvent,
+        Swap, VenueId,
     },
     store::AttemptRow,
 };
@@ -99,6 +99,11 @@ impl Views {
             "networkFee": fee.map(|fee| amount(BaseUnits::new(fee.get()), SOL_DECIMALS)),
             "executionPrice": fill.and_then(|fill| price(fill, dec_in, dec_out)),
             "failure": failure(order),
+            "outcome": order.unknown.as_ref().map(|_| "unknown"),
+            "unknown": order.unknown.as_ref().map(|unknown| json!({
+                "reason": unknown.reason, "since": timestamp(unknown.since),
+            })),
+            "setAside": order.set_aside.as_ref().map(set_aside),
             "simulated": is_simulated(order),
             "signatures": order.signatures,
             "retries": order.retries,
@@ -150,6 +155,9 @@ impl Views {
                 (self.rules.token(&event.token_in), self.rules.token(&event.token_out))
         {
             view["executionPrice"] = json!(price(fill, token_in.decimals, token_out.decimals));
+        }
+        if let OrderEvent::OutcomeUnknown { .. } = event.event {
+            view["outcome"] = json!("unknown");
         }
         if let OrderEvent::PaperFilled { .. } = event.event {
             view["simulated"] = json!(true);
@@ -212,6 +220,11 @@ fn quote(quote: &Quote, dec_in: u8, dec_out: u8) -> Map<String, Value> {
         Value::Object(fields) => fields,
         _ => Map::new(),
     }
+}
+
+/// Why an order waits for a person, and since when.
+pub fn set_aside(aside: &SetAside) -> Value {
+    json!({ "cause": aside.cause, "reason": aside.reason, "at": timestamp(aside.at) })
 }
 
 /// An amount in both of its forms.

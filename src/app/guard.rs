@@ -4,13 +4,13 @@
 //! former one can never land: it ends there, with that as its reason. Orders without a signature go on.
 
 use anyhow::{Context, bail};
-use time::OffsetDateTime;
 
 use super::Outside;
 use crate::{
     config::Cluster,
-    domain::{NextStep, OrderEvent, OrderStatus},
+    domain::{OrderEvent, OrderId, OrderStatus},
     engine::Journal,
+    store::StoreError,
 };
 
 const MAINNET: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
@@ -51,22 +51,44 @@ pub(super) async fn remember_chain(outside: &Outside, journal: &Journal, cluster
     Ok(())
 }
 
+/// Ends what had a signature on the former chain, dead letters too: no replay could find out more.
 async fn end_lost_orders(outside: &Outside, journal: &Journal) -> anyhow::Result<()> {
-    let now = OffsetDateTime::now_utc();
     let mut after = None;
     loop {
-        let page = outside.store.unfinished(now, after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(*last);
-        for id in page {
-            let Some(mut order) = outside.store.order(id).await? else { continue };
-            if order.next_step() == NextStep::Land {
-                let OrderStatus::Submitted { attempt } = &order.status else { continue };
-                tracing::warn!(order_id = %id, signature = %attempt.signature, "the chain that held it is gone");
-                journal.append(&mut order, OrderEvent::ChainReset, None).await?;
-            }
+        let page = outside.store.unfinished(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for order in page {
+            end_if_lost(outside, journal, order.id).await?;
         }
     }
+    let mut before = None;
+    loop {
+        let page = outside.store.dead_letters(before, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        before = Some(last.order_id);
+        for letter in page {
+            end_if_lost(outside, journal, letter.order_id).await?;
+        }
+    }
+}
+
+async fn end_if_lost(outside: &Outside, journal: &Journal, id: OrderId) -> anyhow::Result<()> {
+    let mut order = match outside.store.order(id).await {
+        Ok(Some(order)) => order,
+        Ok(None) => return Ok(()),
+        // It must not keep the daemon from starting: whoever takes it up sets it aside.
+        Err(StoreError::Corrupt(reason)) => {
+            tracing::error!(order_id = %id, reason, "cannot be read: nobody can say which chain it was on");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if let OrderStatus::Submitted { attempt } = &order.status {
+        tracing::warn!(order_id = %id, signature = %attempt.signature, "the chain that held it is gone");
+        journal.append(&mut order, OrderEvent::ChainReset, None).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use serde_json::Value;
 use solana_sdk::signature::Signature;
 use tokio::{
     sync::{Notify, mpsc},
@@ -23,7 +22,7 @@ use super::{
     rpc::{FinalizedTip, SIGNATURES_PER_CALL, Testimony},
 };
 use crate::{
-    domain::{Attempt, BlockHeight, ExpiryProof, Slot},
+    domain::{Absence, Attempt, BlockHeight, ExpiryProof, Slot, StatusAnswer},
     metrics as names,
 };
 
@@ -62,8 +61,8 @@ pub enum Report {
     Landed {
         /// The block's slot.
         slot: Slot,
-        /// The error's wire form, or `None` when it succeeded.
-        error: Option<Value>,
+        /// What was said of it, with the transaction's error if it failed.
+        answer: StatusAnswer,
     },
     /// It can never land any more.
     Expired(ExpiryProof),
@@ -180,10 +179,10 @@ impl ConfirmerTask {
         let signatures: Vec<Signature> = self.in_flight.keys().copied().collect();
         for chunk in signatures.chunks(SIGNATURES_PER_CALL) {
             match self.rpc.signature_states(chunk).await {
-                Ok((_, states)) => {
+                Ok(said) => {
                     self.silent_since = None;
-                    for (signature, state) in chunk.iter().zip(states) {
-                        self.landed(signature, state);
+                    for (signature, state) in chunk.iter().zip(&said.states) {
+                        self.landed(signature, state, &said);
                     }
                 }
                 Err(error) => self.no_answer(&error),
@@ -202,11 +201,17 @@ impl ConfirmerTask {
         metrics::gauge!(names::UNKNOWN).set(names::as_gauge(unknown as u64));
     }
 
-    fn landed(&mut self, signature: &Signature, state: SignatureState) {
-        if let SignatureState::Landed { slot, error } = state
+    fn landed(&mut self, signature: &Signature, state: &SignatureState, said: &Testimony) {
+        if let SignatureState::Landed { slot, commitment, error } = state
             && let Some(flight) = self.in_flight.remove(signature)
         {
-            flight.report(Report::Landed { slot, error });
+            let answer = StatusAnswer {
+                endpoint: said.by.clone(),
+                context_slot: said.slot,
+                confirmation_status: *commitment,
+                err: error.clone(),
+            };
+            flight.report(Report::Landed { slot: *slot, answer });
         }
     }
 
@@ -243,13 +248,13 @@ impl ConfirmerTask {
 
     /// One endpoint that knows it is enough to see it alive; it takes all the witnesses to call it absent.
     fn weigh(&mut self, signature: &Signature, at: usize, tip: FinalizedTip, said: &[Testimony]) {
-        let states = || said.iter().map(|testimony| &testimony.states[at]);
-        if let Some(landed) = states().find(|state| matches!(state, SignatureState::Landed { .. })) {
-            self.landed(signature, landed.clone());
+        let landed = |testimony: &&Testimony| matches!(testimony.states[at], SignatureState::Landed { .. });
+        if let Some(testimony) = said.iter().find(landed) {
+            self.landed(signature, &testimony.states[at], testimony);
             return;
         }
         // A processed one may still be confirmed.
-        if states().any(|state| *state == SignatureState::Processed) {
+        if said.iter().any(|testimony| testimony.states[at] == SignatureState::Processed) {
             return;
         }
         // A node behind the height's slot cannot prove absence.
@@ -259,14 +264,17 @@ impl ConfirmerTask {
             return;
         }
         if let Some(flight) = self.in_flight.remove(signature) {
-            let names: Vec<&str> = witnesses.iter().map(|testimony| testimony.by.as_str()).collect();
-            tracing::info!(%signature, witnesses = ?names, "a signature can never land any more");
+            let absences: Vec<Absence> =
+                witnesses.iter().map(|it| Absence { endpoint: it.by.clone(), context_slot: it.slot }).collect();
+            tracing::info!(%signature, witnesses = ?absences, "a signature can never land any more");
             let proof = ExpiryProof {
                 signature: *signature,
                 last_valid_block_height: flight.attempt.last_valid_block_height,
                 finalized_height: tip.height,
                 searched_at,
                 witnesses: u8::try_from(witnesses.len()).unwrap_or(u8::MAX),
+                finalized_slot: Some(tip.slot),
+                absences,
             };
             flight.report(Report::Expired(proof));
         }

@@ -45,10 +45,10 @@ pub struct Rpc {
     pool: Pool,
 }
 
-/// What one endpoint, asked by itself, knows of some signatures.
+/// What one endpoint knows of some signatures.
 #[derive(Clone, Debug)]
 pub struct Testimony {
-    /// The endpoint, for logs.
+    /// The endpoint's name: a host.
     pub by: String,
     /// The slot it answered at.
     pub slot: Slot,
@@ -225,13 +225,14 @@ impl Rpc {
         })
     }
 
-    /// What the node knows of at most 256 signatures, searched with history, and the slot it answered at.
+    /// What the node that answers first knows of at most 256 signatures, searched with history.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn signature_states(&self, signatures: &[Signature]) -> Result<(Slot, Vec<SignatureState>), ChainError> {
-        let value = self.pool.read(&states_call(signatures)).await?;
-        signature_states(value, signatures.len())
+    pub async fn signature_states(&self, signatures: &[Signature]) -> Result<Testimony, ChainError> {
+        let (by, value) = self.pool.read_from(&states_call(signatures)).await?;
+        let (slot, states) = signature_states(value, signatures.len())?;
+        Ok(Testimony { by: by.to_owned(), slot, states })
     }
 
     /// The same of each endpoint by itself, of those that answer. None when fewer than `enough` could; who is silent is not

@@ -21,6 +21,7 @@ macro_rules! say {
 mod chaos;
 mod check;
 mod client;
+mod dead_letters;
 #[cfg(feature = "localnet")]
 mod demo;
 mod key;
@@ -84,6 +85,8 @@ enum Command {
     Resume,
     /// Try everything the daemon needs and say what would happen.
     Check(check::Arguments),
+    /// Show the orders a running daemon has set aside, or let them go on.
+    DeadLetters(dead_letters::Arguments),
     /// Put a proxy with faults in front of a Solana endpoint, to see how its clients bear them.
     ChaosRpc(chaos::Arguments),
 }
@@ -128,6 +131,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pause { reason } => pause::pause(reason, &config()?).await,
         Command::Resume => pause::resume(&config()?).await,
         Command::Check(arguments) => check::run(arguments, config()?).await,
+        Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::ChaosRpc(arguments) => chaos::run(arguments, interrupted()).await,
     }
 }

@@ -229,6 +229,8 @@ pub struct Engine {
     pub simulate: Simulate,
     /// Whether each swap carries a memo with the order's id.
     pub memo: bool,
+    /// Times an order is taken up after the same event by somebody who dies of it, before it is set aside.
+    pub max_take_ups: u32,
     /// How long a landed swap's details are waited for before it is called confirmed.
     #[serde(with = "humantime_serde")]
     pub details_within: Duration,
@@ -452,6 +454,7 @@ impl Default for Engine {
             max_in_flight: 10_000,
             max_signatures: 3,
             max_retries: 3,
+            max_take_ups: 10,
             backoff: Duration::from_millis(500),
             simulate: Simulate::Always,
             memo: true,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use time::OffsetDateTime;
 
@@ -66,7 +67,41 @@ pub struct Fill {
     pub amount_out: BaseUnits,
 }
 
-/// That a transaction is in a block, without an error.
+/// How sure a node was of the block that a transaction is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Commitment {
+    /// Voted on by two thirds of the stake.
+    Confirmed,
+    /// Never to be undone.
+    Finalized,
+}
+
+/// The answer that decided: what an endpoint said of a signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusAnswer {
+    /// Who said it: a host, never a URL, whose path may be a key.
+    pub endpoint: String,
+    /// The slot it was said at.
+    pub context_slot: Slot,
+    /// How sure that node was.
+    pub confirmation_status: Commitment,
+    /// The transaction's own error in the wire form, if it failed.
+    pub err: Option<Value>,
+}
+
+/// One endpoint that searched its history and did not find a signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Absence {
+    /// Who searched: a host, as in [`StatusAnswer`].
+    pub endpoint: String,
+    /// The slot it was searched at.
+    pub context_slot: Slot,
+}
+
+/// That a transaction is in a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Landing {
@@ -75,6 +110,9 @@ pub struct Landing {
     pub signature: Signature,
     /// Where.
     pub slot: Slot,
+    /// The answer that said so. Landings that were stored before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<StatusAnswer>,
 }
 
 /// What proved that a signature can never land any more.
@@ -93,11 +131,43 @@ pub struct ExpiryProof {
     /// How many different endpoints said that it is absent.
     #[serde(default = "one_witness")]
     pub witnesses: u8,
+    /// A finalized slot that was read after the height, of the same endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finalized_slot: Option<Slot>,
+    /// The witnesses by name. Proofs that were stored before they were kept have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absences: Vec<Absence>,
 }
 
 /// Rows that were stored before witnesses were counted had one.
 const fn one_witness() -> u8 {
     1
+}
+
+/// Why an order is set aside: what makes it a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Poison {
+    /// The task that drove it panicked.
+    Panicked,
+    /// A step ran into an error of the engine itself.
+    Internal,
+    /// What is stored of it cannot be read.
+    Unreadable,
+    /// It was taken up again and again, and whoever did so died before it moved.
+    Stuck,
+}
+
+impl Poison {
+    /// The wire form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Panicked => "panicked",
+            Self::Internal => "internal",
+            Self::Unreadable => "unreadable",
+            Self::Stuck => "stuck",
+        }
+    }
 }
 
 /// Everything that can happen to an order. The event is the stored row, the bus message and the stream's frame.
@@ -191,6 +261,15 @@ pub enum OrderEvent {
     ChainReset,
     /// Called off by the user before anything was signed.
     Cancelled,
+    /// Nobody drives it any more until it is replayed by hand. Says nothing of its outcome: what was sent may land.
+    SetAside {
+        /// What kind of trouble it makes.
+        cause: Poison,
+        /// What was found.
+        reason: String,
+    },
+    /// Taken up again by hand.
+    Replayed,
 }
 
 impl OrderEvent {
@@ -213,6 +292,8 @@ impl OrderEvent {
             Self::Failed { .. } => "failed",
             Self::ChainReset => "chain_reset",
             Self::Cancelled => "cancelled",
+            Self::SetAside { .. } => "set_aside",
+            Self::Replayed => "replayed",
         }
     }
 }

@@ -181,6 +181,8 @@ impl OrderStatus {
                 S::Failed { failure: failure.clone(), landing: None }
             }
             (S::Pending | S::Routing | S::Building { .. }, E::Cancelled) => S::Cancelled,
+            // A mark beside the status: wherever something is left to do, and without a word on how it ends.
+            (from, E::SetAside { .. } | E::Replayed) if from.has_work() => from.clone(),
             (from, event) => {
                 return Err(IllegalTransition { from: from.name().as_str(), event: event.name() });
             }
@@ -198,6 +200,11 @@ impl OrderStatus {
             Self::Failed { .. } => Status::Failed,
             Self::Cancelled => Status::Cancelled,
         }
+    }
+
+    /// Whether anything is left to do.
+    pub fn has_work(&self) -> bool {
+        self.next_step() != NextStep::Nothing
     }
 
     /// What has to be done in this state.

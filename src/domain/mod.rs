@@ -14,8 +14,10 @@ pub mod request;
 pub use amount::{AmountError, BaseUnits, BlockHeight, Bps, Lamports, Rounding, Slot, mul_div};
 pub use caps::{Caps, HourCaps};
 pub use error::{ErrorCode, Failure};
-pub use event::{Attempt, ExpiryProof, Fill, Landing, OrderEvent, StoredEvent};
+pub use event::{
+    Absence, Attempt, Commitment, ExpiryProof, Fill, Landing, OrderEvent, Poison, StatusAnswer, StoredEvent,
+};
 pub use lifecycle::{IllegalTransition, NextStep, OrderStatus, Status};
-pub use order::{Dialect, Expiry, NewOrder, Order, OrderId, OrderKind, Swap, Token};
+pub use order::{Dialect, Expiry, NewOrder, Order, OrderId, OrderKind, SetAside, Swap, Token, Unknown};
 pub use quote::{Pair, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, VenueId};
 pub use request::{AmountText, OrderRefused, OrderRequest, Rules, validate};

@@ -7,7 +7,7 @@ use solana_sdk::pubkey::Pubkey;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{BaseUnits, Bps, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair};
+use super::{BaseUnits, Bps, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair, Poison};
 
 /// serde for types whose text form is the wire form (public keys, signatures, hashes).
 pub mod as_string {
@@ -249,12 +249,36 @@ pub struct Order {
     pub retries: u8,
     /// Where it stands, with that state's data.
     pub status: OrderStatus,
+    /// Set while nobody can say what became of its signature.
+    pub unknown: Option<Unknown>,
+    /// Set while nobody drives it: it waits for a person.
+    pub set_aside: Option<SetAside>,
     /// Number of events so far; the sequence number of the last one. Compare-and-swap is on this.
     pub version: u64,
     /// When it was accepted.
     pub created_at: OffsetDateTime,
-    /// When its last event happened.
+    /// When its last event happened: never before the one before it, whatever the clock does.
     pub updated_at: OffsetDateTime,
+}
+
+/// That nobody can say what became of a signature. Ends with the evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Why nobody can say.
+    pub reason: String,
+    /// When this was first said.
+    pub since: OffsetDateTime,
+}
+
+/// A dead letter's mark, beside the status, which stays what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// What kind of trouble it makes.
+    pub cause: Poison,
+    /// What was found.
+    pub reason: String,
+    /// Since when.
+    pub at: OffsetDateTime,
 }
 
 impl Order {
@@ -274,6 +298,8 @@ impl Order {
             signatures: 0,
             retries: 0,
             status: OrderStatus::Pending,
+            unknown: None,
+            set_aside: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -297,10 +323,32 @@ impl Order {
 
     /// Moves the order by one event. The only place where an order's fields change.
     ///
+    /// An order that is set aside can be replayed, called off, or end with its chain; nothing else moves it, so that
+    /// nothing can be signed for it meanwhile.
+    ///
     /// # Errors
     /// When the event cannot happen in the order's state; the order is then unchanged.
     pub fn apply(&mut self, event: &OrderEvent, now: OffsetDateTime) -> Result<(), IllegalTransition> {
+        let fits = match event {
+            OrderEvent::Cancelled | OrderEvent::ChainReset => true,
+            OrderEvent::Replayed => self.set_aside.is_some(),
+            _ => self.set_aside.is_none(),
+        };
+        if !fits {
+            let from = if self.set_aside.is_some() { "set aside" } else { self.status.name().as_str() };
+            return Err(IllegalTransition { from, event: event.name() });
+        }
         let status = self.status.apply(event)?;
+        let now = now.max(self.updated_at);
+        self.set_aside = match event {
+            OrderEvent::SetAside { cause, reason } => Some(SetAside { cause: *cause, reason: reason.clone(), at: now }),
+            _ => None,
+        };
+        self.unknown = match (self.unknown.take(), event) {
+            _ if status.next_step() != NextStep::Land => None,
+            (None, OrderEvent::OutcomeUnknown { reason }) => Some(Unknown { reason: reason.clone(), since: now }),
+            (known, _) => known,
+        };
         match event {
             OrderEvent::Routed { limit, wallet, .. } => {
                 self.limit.get_or_insert(*limit);

@@ -22,7 +22,7 @@ use crate::{
 
 impl From<BuildError> for StepError {
     fn from(error: BuildError) -> Self {
-        Self::Final(Failure::new(ErrorCode::Internal, error.to_string()))
+        Self::Poisoned(error.to_string())
     }
 }
 
@@ -57,8 +57,7 @@ impl Executor {
             let reason = "the cluster's finality has stopped: nothing is signed until it goes on";
             return Err(StepError::Outage(Failure::new(ErrorCode::RpcUnavailable, reason)));
         }
-        let missing =
-            |what: &str| StepError::Final(Failure::new(ErrorCode::Internal, format!("routed without {what}")));
+        let missing = |what: &str| StepError::Poisoned(format!("routed without {what}"));
         let address = order.wallet.ok_or_else(|| missing("a wallet"))?;
         let limit = order.limit.ok_or_else(|| missing("a bound"))?;
         let wallet = parts.treasury.wallet(&address).ok_or_else(|| {

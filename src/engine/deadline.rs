@@ -79,7 +79,14 @@ impl Deadlines {
 
     async fn end_overdue(&self) -> Result<(), StoreError> {
         for id in self.store.overdue(OffsetDateTime::now_utc(), PAGE).await? {
-            let Some(mut order) = self.store.order(id).await? else { continue };
+            let mut order = match self.store.order(id).await {
+                // Whoever drives it sets it aside; the others must not wait for that.
+                Err(StoreError::Corrupt(_)) => continue,
+                order => match order? {
+                    Some(order) => order,
+                    None => continue,
+                },
+            };
             let unsigned = matches!(order.next_step(), NextStep::Claim | NextStep::Route | NextStep::Build);
             if !unsigned || !order.is_overdue(OffsetDateTime::now_utc()) {
                 continue;

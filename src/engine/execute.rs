@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     chain::{ChainError, Confirmer, Halt, Records, Rpc, Snapshots, Tip, fees::Fees, push::Push},
-    domain::{BaseUnits, ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Quote, QuoteRequest, Swap, VenueId},
+    domain::{
+        BaseUnits, ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Poison, Quote, QuoteRequest, Swap, VenueId,
+    },
     router::{RouteError, Router},
     store::{SharedStore, Shortfall, StoreError, Window},
     venue::{Venue, VenueError, Venues},
@@ -75,6 +77,9 @@ pub struct Policy {
     pub backoff: Duration,
     /// Whether each swap carries a memo with the order's id.
     pub memo: bool,
+    /// How often an order is taken up after the same event, each time by somebody who is never heard of again, before
+    /// it is set aside.
+    pub max_take_ups: u32,
     /// How long the details of a landed swap are waited for before it is called confirmed without them.
     pub details_within: Duration,
 }
@@ -103,11 +108,20 @@ pub struct Executor {
     pub(super) policy: Policy,
 }
 
+/// Why an order waits for something outside, as its events say it, and how often it has tried since.
+#[derive(Default)]
+struct Waiting {
+    told: Option<ErrorCode>,
+    tries: u32,
+}
+
 /// Why a step did not move the order.
 #[derive(Debug)]
 pub(super) enum StepError {
     /// The order ends here.
     Final(Failure),
+    /// The engine itself went wrong with this order, and would again: a person has to look.
+    Poisoned(String),
     /// Worth another try, which is counted.
     Again(Failure),
     /// Something outside is down; the order waits as long as it takes.
@@ -152,8 +166,8 @@ impl StepError {
             | ErrorCode::SlippageExceeded
             | ErrorCode::CapExceeded
             | ErrorCode::Expired
-            | ErrorCode::ChainReset
-            | ErrorCode::Internal => Self::Final(failure),
+            | ErrorCode::ChainReset => Self::Final(failure),
+            ErrorCode::Internal => Self::Poisoned(failure.reason),
         }
     }
 }
@@ -161,14 +175,22 @@ impl StepError {
 impl From<JournalError> for StepError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Store(StoreError::VersionConflict) => Self::Moved,
-            JournalError::Store(error @ StoreError::Paused) => {
-                Self::Paused(Failure::new(ErrorCode::Paused, error.to_string()))
+            JournalError::Store(error) => error.into(),
+            JournalError::Illegal(error) => Self::Poisoned(format!("a step of the engine was impossible: {error}")),
+        }
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::VersionConflict => Self::Moved,
+            StoreError::Paused => Self::Paused(Failure::new(ErrorCode::Paused, error.to_string())),
+            StoreError::Corrupt(_) | StoreError::Refused(_) => {
+                tracing::error!(%error, cause = ?std::error::Error::source(&error), "the store cannot take this order");
+                Self::Poisoned(error.to_string())
             }
-            JournalError::Store(error) => Self::Store(error),
-            JournalError::Illegal(error) => {
-                Self::Final(Failure::new(ErrorCode::Internal, format!("a step of the engine was impossible: {error}")))
-            }
+            error => Self::Store(error),
         }
     }
 }
@@ -195,7 +217,7 @@ impl From<TreasuryError> for StepError {
     fn from(error: TreasuryError) -> Self {
         match error {
             TreasuryError::Chain(error) => error.into(),
-            TreasuryError::Store(error) => Self::Store(error),
+            TreasuryError::Store(error) => error.into(),
         }
     }
 }
@@ -216,19 +238,33 @@ impl Executor {
     /// # Errors
     /// When the store does not answer; the order is then where its last stored event left it.
     pub async fn drive(&self, id: OrderId, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
-        let Some(mut order) = self.parts.store.order(id).await? else { return Ok(Drive::Done) };
+        let order = match self.parts.store.order(id).await {
+            Err(StoreError::Corrupt(reason)) => return self.set_aside(id, Poison::Unreadable, reason).await,
+            order => order?,
+        };
+        let to_do = |order: &Order| order.set_aside.is_none() && order.status.has_work();
+        let Some(mut order) = order.filter(to_do) else { return Ok(Drive::Done) };
+        if self.is_stuck(&order).await? {
+            let reason = format!(
+                "taken up {} times since its last event, and each time whoever did so ended before it moved",
+                self.policy.max_take_ups
+            );
+            return self.set_aside(id, Poison::Stuck, reason).await;
+        }
         let span = tracing::info_span!("order", order_id = %id, token_in = order.token_in.symbol,
             token_out = order.token_out.symbol);
-        self.walk(&mut order, permit, stop).instrument(span).await
+        let drive = self.walk(&mut order, permit, stop).instrument(span).await?;
+        if drive == Drive::Left {
+            self.parts.store.put_down(id).await?;
+        }
+        Ok(drive)
     }
 
     async fn walk(&self, order: &mut Order, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
         let mut permit = Some(permit);
         let deadline = Deadline::of(order);
         let mut signed_here = false;
-        let mut outages = 0_u32;
-        // Why the order waits, as its events say it.
-        let mut told = None;
+        let mut waiting = Waiting::default();
         loop {
             let step = order.next_step();
             let outcome = match step {
@@ -253,49 +289,23 @@ impl Executor {
                     self.settle(order, stop).await
                 }
             };
-            let mut paused = false;
-            let rest = match outcome {
+            let absorbed = match outcome {
                 Ok(()) => {
-                    outages = 0;
-                    told = None;
-                    continue;
+                    waiting = Waiting::default();
+                    Ok(None)
                 }
-                Err(StepError::Moved | StepError::Stopping) => return Ok(Drive::Left),
+                Err(error) => self.absorb(order, error, &mut waiting).await,
+            };
+            let rest = match absorbed {
+                Ok(None) => continue,
+                Ok(Some(rest)) => rest,
+                Err(StepError::Poisoned(reason)) => return self.set_aside(order.id, Poison::Internal, reason).await,
                 Err(StepError::Store(error)) => return Err(error),
-                Err(StepError::Final(failure)) => {
-                    self.end(order, failure).await?;
-                    continue;
-                }
-                Err(StepError::Again(failure)) if order.retries >= self.policy.max_retries => {
-                    self.end(order, failure).await?;
-                    continue;
-                }
-                Err(StepError::Again(failure)) => {
-                    let rest = rest(self.policy.backoff, u32::from(order.retries));
-                    self.note_retry(order, failure, rest).await?;
-                    rest
-                }
-                Err(StepError::Outage(failure)) => {
-                    let rest = rest(self.policy.backoff, outages);
-                    outages += 1;
-                    tracing::warn!(code = failure.code.as_str(), reason = failure.reason, ?rest, "order waits");
-                    if told.replace(failure.code) != Some(failure.code) {
-                        self.note_retry(order, failure, rest).await?;
-                    }
-                    rest
-                }
-                Err(StepError::Paused(failure)) => {
-                    // Mostly it ends with `resumed` below; the rest is for a switch that was only seen by the store.
-                    let rest = rest(self.policy.backoff, outages);
-                    outages += 1;
-                    paused = self.parts.control.stopped().is_some();
-                    if told.replace(failure.code) != Some(failure.code) {
-                        self.note_retry(order, failure, rest).await?;
-                    }
-                    rest
-                }
+                Err(_) => return Ok(Drive::Left), // moved by someone else, or the daemon stops
             };
             permit = None;
+            // Mostly a pause ends with `resumed`; the rest is for a switch that only the store has seen so far.
+            let paused = waiting.told == Some(ErrorCode::Paused) && self.parts.control.stopped().is_some();
             tokio::select! {
                 () = stop.soft.cancelled() => return Ok(Drive::Left),
                 () = self.parts.control.resumed(), if paused => {}
@@ -329,26 +339,37 @@ impl Executor {
         Ok(())
     }
 
-    /// Ends the order. From `submitted` no plain failure leads out, so there the journal refuses and nothing happens.
-    async fn end(&self, order: &mut Order, failure: Failure) -> Result<(), StoreError> {
-        tracing::warn!(code = failure.code.as_str(), reason = failure.reason, "order fails");
-        self.note(order, OrderEvent::Failed { failure }).await
-    }
-
-    async fn note_retry(&self, order: &mut Order, failure: Failure, rest: Duration) -> Result<(), StoreError> {
-        let delay_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
-        self.note(order, OrderEvent::Retrying { failure, delay_ms }).await
-    }
-
-    async fn note(&self, order: &mut Order, event: OrderEvent) -> Result<(), StoreError> {
-        match self.parts.journal.append(order, event, None).await {
-            Ok(_) => Ok(()),
-            Err(JournalError::Store(error)) => Err(error),
-            Err(JournalError::Illegal(error)) => {
-                tracing::error!(%error, "left as it is");
-                Err(StoreError::VersionConflict)
+    /// Stores what a failed step means for the order: its end, or a rest before the next try. What is no matter of
+    /// trying comes back.
+    async fn absorb(
+        &self,
+        order: &mut Order,
+        error: StepError,
+        waiting: &mut Waiting,
+    ) -> Result<Option<Duration>, StepError> {
+        let (failure, rest) = match error {
+            StepError::Again(failure) if order.retries < self.policy.max_retries => {
+                waiting.told = None;
+                (failure, rest(self.policy.backoff, u32::from(order.retries)))
             }
-        }
+            StepError::Outage(failure) | StepError::Paused(failure) => {
+                let rest = rest(self.policy.backoff, waiting.tries);
+                waiting.tries += 1;
+                tracing::warn!(code = failure.code.as_str(), reason = failure.reason, ?rest, "order waits");
+                if waiting.told.replace(failure.code) == Some(failure.code) {
+                    return Ok(Some(rest)); // one event says it for as long as it lasts
+                }
+                (failure, rest)
+            }
+            StepError::Final(failure) | StepError::Again(failure) => {
+                tracing::warn!(code = failure.code.as_str(), reason = failure.reason, "order fails");
+                return self.append(order, OrderEvent::Failed { failure }).await.map(|()| None);
+            }
+            other => return Err(other),
+        };
+        let delay_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+        self.append(order, OrderEvent::Retrying { failure, delay_ms }).await?;
+        Ok(Some(rest))
     }
 
     pub(super) fn venue(&self, id: VenueId) -> Result<&Arc<dyn Venue>, StepError> {

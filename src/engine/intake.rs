@@ -103,9 +103,9 @@ pub struct Admission {
 
 /// The front door of the engine.
 pub struct Intake {
-    journal: Journal,
-    store: SharedStore,
-    queue: SharedQueue,
+    pub(super) journal: Journal,
+    pub(super) store: SharedStore,
+    pub(super) queue: SharedQueue,
     rules: Arc<Rules>,
     admission: Admission,
 }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{IllegalTransition, Order, OrderEvent, OrderStatus, StoredEvent},
+    domain::{IllegalTransition, Order, OrderEvent, OrderId, OrderStatus, StoredEvent},
     events::SharedBus,
     metrics as names,
     store::{Creation, IdempotencyKey, Reservation, SharedStore, StoreError},
@@ -72,6 +72,20 @@ impl Journal {
         tracing::info!(seq = stored.seq, status = stored.status.as_str(), event = event.name(), "order moved");
         self.publish(stored.clone()).await;
         Ok(stored)
+    }
+
+    /// Marks an order as set aside or replayed, whatever its version: stored first, then published. `None` when the
+    /// mark does not fit the order.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn mark(&self, id: OrderId, event: OrderEvent) -> Result<Option<Arc<StoredEvent>>, StoreError> {
+        let Some(stored) = self.store.mark(id, &event, OffsetDateTime::now_utc()).await? else { return Ok(None) };
+        let stored = Arc::new(stored);
+        metrics::counter!(names::ORDER_EVENTS, "event" => event.name()).increment(1);
+        tracing::info!(order_id = %id, seq = stored.seq, status = stored.status.as_str(), event = event.name(), "marked");
+        self.publish(stored.clone()).await;
+        Ok(Some(stored))
     }
 
     /// A lost message only costs promptness: readers also look at the store.

@@ -59,9 +59,9 @@ impl Executor {
             match report {
                 Report::Unknown(reason) => self.append(order, OrderEvent::OutcomeUnknown { reason }).await?,
                 Report::Expired(proof) => return self.append(order, OrderEvent::Expired { proof }).await,
-                Report::Landed { slot, error: None } => return self.landed(order, &attempt, slot, stop).await,
-                Report::Landed { slot, error: Some(error) } => {
-                    return self.rejected(order, &attempt, slot, &error).await;
+                Report::Landed { slot, answer } => {
+                    let landing = Landing { signature: attempt.signature, slot, answer: Some(answer) };
+                    return self.landed(order, &attempt, landing, stop).await;
                 }
             }
         }
@@ -83,11 +83,19 @@ impl Executor {
     }
 
     /// Confirmed once its effects are seen. Without any it waits until the transaction can never run any more.
-    async fn landed(&self, order: &mut Order, attempt: &Attempt, slot: Slot, stop: &Stop) -> Result<(), StepError> {
-        let landing = Landing { signature: attempt.signature, slot };
-        self.parts.snapshots.moved(slot);
+    async fn landed(
+        &self,
+        order: &mut Order,
+        attempt: &Attempt,
+        landing: Landing,
+        stop: &Stop,
+    ) -> Result<(), StepError> {
+        self.parts.snapshots.moved(landing.slot);
+        if let Some(error) = landing.answer.as_ref().and_then(|answer| answer.err.clone()) {
+            return self.rejected(order, attempt, landing, &error).await;
+        }
         // The program's own event in the logs says that it ran, and what it moved.
-        if let Some(records) = self.told(attempt, slot, None).await
+        if let Some(records) = self.told(attempt, landing.slot, None).await
             && let Some(fill) = self.fill(attempt, &records)
         {
             return self.append(order, OrderEvent::Landed { landing, fill: Some(fill), fee: Some(records.fee) }).await;
@@ -100,7 +108,7 @@ impl Executor {
                     let fee = details.map(|details| details.fee);
                     return self.append(order, OrderEvent::Landed { landing, fill, fee }).await;
                 }
-                Effects::Failed(error) => return self.rejected(order, attempt, slot, &error).await,
+                Effects::Failed(error) => return self.rejected(order, attempt, landing, &error).await,
                 Effects::None => {
                     let reason =
                         "in a block, but never run: the wallet could not pay the fee and keep its rent reserve";
@@ -123,10 +131,15 @@ impl Executor {
         }
     }
 
-    async fn rejected(&self, order: &mut Order, attempt: &Attempt, slot: Slot, error: &Value) -> Result<(), StepError> {
-        let landing = Landing { signature: attempt.signature, slot };
+    async fn rejected(
+        &self,
+        order: &mut Order,
+        attempt: &Attempt,
+        landing: Landing,
+        error: &Value,
+    ) -> Result<(), StepError> {
         self.parts.simulations.failed_in(&attempt.pool);
-        let details = match self.told(attempt, slot, Some(error)).await {
+        let details = match self.told(attempt, landing.slot, Some(error)).await {
             Some(told) => Some(told),
             None => self.details(attempt, self.policy.details_within).await,
         };
@@ -144,9 +157,9 @@ impl Executor {
         let attempt = attempt.clone();
         let mut rest = SETTLE_REST;
         for _ in 0..SETTLE_TRIES {
-            if let Ok(Some(details)) = self.parts.rpc.transaction(&attempt.signature).await
-                && let Some(fill) = self.fill(&attempt, &details)
-            {
+            if let Ok(Some(details)) = self.parts.rpc.transaction(&attempt.signature).await {
+                let unread = || StepError::Poisoned("it landed, but what it moved cannot be made out".into());
+                let fill = self.fill(&attempt, &details).ok_or_else(unread)?;
                 return self.append(order, OrderEvent::Settled { fill, fee: details.fee }).await;
             }
             tokio::select! {

@@ -3,10 +3,11 @@
 //! `journal` is the one door for status changes, `intake` accepts and cancels, `worker` claims jobs and bounds
 //! concurrency, `execute` drives one order step by step (`build` and `land` are its two long steps, `simulations` says
 //! which swaps are simulated, `effects` whether what landed also ran), `treasury` says which wallet pays, `sweeper` finds
-//! orders that nobody drives, `control` is the kill switch, `deadline` ends what was not signed in time, and `rehearsal` is
-//! the dry run.
+//! orders that nobody drives, `dead_letters` sets aside what makes trouble, `control` is the kill switch, `deadline` ends
+//! what was not signed in time, and `rehearsal` is the dry run.
 
 pub mod control;
+pub mod dead_letters;
 pub mod deadline;
 pub mod execute;
 pub mod intake;
@@ -22,6 +23,7 @@ mod effects;
 mod land;
 
 pub use control::Control;
+pub use dead_letters::ReplayError;
 pub use execute::{Executor, Parts, Policy};
 pub use intake::{Accepted, Admission, CancelError, Intake, SubmitError};
 pub use journal::{Journal, JournalError};

@@ -80,6 +80,7 @@ impl From<StepError> for RehearsalError {
             | StepError::Again(failure)
             | StepError::Outage(failure)
             | StepError::Paused(failure) => failure,
+            StepError::Poisoned(reason) => Failure::new(ErrorCode::Internal, reason),
             StepError::Store(error) => Failure::new(error.code(), "the store did not answer: try again later"),
             StepError::Moved | StepError::Stopping => Failure::new(ErrorCode::Internal, "nothing is stored here"),
         })

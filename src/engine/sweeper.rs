@@ -1,12 +1,12 @@
 //! Sweeper: queues orders that have something left to do and that nobody touches.
 //!
 //! The queue is a hint that may be lost as a whole; the store knows better. Only orders without a job get one, so that
-//! it may be done early: what waits or is driven elsewhere is left alone. Each order is looked after at growing
-//! intervals, because asking about a long queue costs something too.
+//! it may be done early: what waits or is driven elsewhere is left alone. Untouched is what keeps its version while this
+//! sweeper looks on: the times of events are other machines' and yesterday's clocks, and decide nothing. Each order is
+//! looked after at growing intervals, because asking about a long queue costs something too.
 
 use std::{collections::HashMap, time::Duration};
 
-use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use super::worker::Active;
 use crate::{
     domain::OrderId,
     queue::{QueueError, SharedQueue},
-    store::{SharedStore, StoreError},
+    store::{SharedStore, StoreError, Unfinished},
 };
 
 const PAGE: u32 = 500;
@@ -26,9 +26,9 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
 pub struct Settings {
     /// Between two sweeps.
     pub every: Duration,
-    /// An order whose last event is older is looked after.
+    /// An order that did not move for this long, since it was first seen so, is looked after.
     pub untouched: Duration,
-    /// The same for the first sweep after the start: zero when no other process can be at work.
+    /// The same for what is there at the start: zero when no other process can be at work.
     pub untouched_at_start: Duration,
 }
 
@@ -47,19 +47,23 @@ pub struct Sweeper {
     queue: SharedQueue,
     active: Active,
     settings: Settings,
-    queued: HashMap<OrderId, Queued>,
+    watched: HashMap<OrderId, Watched>,
 }
 
+/// An unfinished order since it was last seen to have moved.
 #[derive(Clone, Copy)]
-struct Queued {
-    again_at: Instant,
+struct Watched {
+    version: u64,
+    due_at: Instant,
     interval: Duration,
+    /// The last sweep that met it.
+    seen_at: Instant,
 }
 
 impl Sweeper {
     /// Looks after every order in `store` that is not among `active`.
     pub fn new(store: SharedStore, queue: SharedQueue, active: Active, settings: Settings) -> Self {
-        Self { store, queue, active, settings, queued: HashMap::new() }
+        Self { store, queue, active, settings, watched: HashMap::new() }
     }
 
     /// Sweeps at once and then at every interval, until `shutdown`.
@@ -71,11 +75,14 @@ impl Sweeper {
                 swept = self.sweep(untouched) => swept,
             };
             match swept {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "queued unfinished orders that had no job"),
+                Ok(count) => {
+                    if count > 0 {
+                        tracing::info!(count, "queued unfinished orders that had no job");
+                    }
+                    untouched = self.settings.untouched;
+                }
                 Err(error) => tracing::warn!(%error, "sweep ended early"),
             }
-            untouched = self.settings.untouched;
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(self.settings.every) => {}
@@ -85,26 +92,93 @@ impl Sweeper {
 
     async fn sweep(&mut self, untouched: Duration) -> Result<usize, SweepError> {
         let now = Instant::now();
-        let before = OffsetDateTime::now_utc() - untouched;
-        self.queued.retain(|_, queued| queued.again_at + LONGEST_INTERVAL > now);
         let (mut after, mut count) = (None, 0);
         loop {
-            let page = self.store.unfinished(before, after, PAGE).await?;
-            let Some(last) = page.last().copied() else { return Ok(count) };
-            let due: Vec<OrderId> = page.into_iter().filter(|id| self.is_due(id, now)).collect();
+            let page = self.store.unfinished(after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            let mut due = Vec::new();
+            for Unfinished { id, version } in page {
+                let fresh =
+                    Watched { version, due_at: now + untouched, interval: self.settings.untouched, seen_at: now };
+                let watched = self.watched.entry(id).or_insert(fresh);
+                if watched.version != version {
+                    *watched = fresh;
+                }
+                watched.seen_at = now;
+                if watched.due_at <= now && !self.active.contains(&id) {
+                    due.push(id);
+                }
+            }
             if !due.is_empty() {
                 count += self.queue.restore(&due).await?;
             }
             for id in &due {
-                let interval = self.queued.get(id).map_or(self.settings.untouched, |queued| queued.interval);
-                let interval = (interval * 2).clamp(self.settings.every, LONGEST_INTERVAL);
-                self.queued.insert(*id, Queued { again_at: now + interval, interval });
+                let Some(watched) = self.watched.get_mut(id) else { continue };
+                watched.interval = (watched.interval * 2).min(LONGEST_INTERVAL).max(self.settings.every);
+                watched.due_at = now + watched.interval;
             }
-            after = Some(last);
         }
+        self.watched.retain(|_, watched| watched.seen_at == now);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::{OffsetDateTime, macros::datetime};
+
+    use super::*;
+    use crate::{
+        domain::{BaseUnits, Bps, Dialect, NewOrder, Order, OrderEvent, OrderKind, Swap, Token},
+        queue::{self, QueueOptions},
+        store,
+    };
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    async fn stored(store: &SharedStore, at: OffsetDateTime) -> Order {
+        let token = Token { symbol: "T".into(), mint: Default::default(), decimals: 6, program: Default::default() };
+        let new = NewOrder {
+            kind: OrderKind::Market,
+            dialect: Dialect::V1,
+            token_in: token.clone(),
+            token_out: token,
+            swap: Swap::ExactIn(BaseUnits::new(1)),
+            slippage: Bps::default(),
+            limit: None,
+            wallet: None,
+            expiry: None,
+        };
+        let order = Order::create(OrderId::new(), new, at);
+        store.create(&order, None).await.unwrap();
+        order
     }
 
-    fn is_due(&self, id: &OrderId, now: Instant) -> bool {
-        !self.active.contains(id) && self.queued.get(id).is_none_or(|queued| queued.again_at <= now)
+    #[tokio::test]
+    async fn what_does_not_move_is_queued_whatever_its_time_stamp_says() {
+        let store = store::open("sqlite::memory:").await.unwrap();
+        let queue = queue::open("memory:", &QueueOptions::default()).await.unwrap();
+        let settings = Settings { every: HOUR, untouched: HOUR, untouched_at_start: HOUR };
+        let mut sweeper = Sweeper::new(store.clone(), queue.clone(), Active::default(), settings);
+        let mut old = stored(&store, datetime!(1970-01-01 0:00 UTC)).await;
+        stored(&store, datetime!(2199-01-01 0:00 UTC)).await;
+
+        assert_eq!(
+            sweeper.sweep(HOUR).await.unwrap(),
+            0,
+            "both were just seen for the first time, however old they say"
+        );
+        for watched in sweeper.watched.values_mut() {
+            watched.due_at -= HOUR; // an hour later
+        }
+        old.apply(&OrderEvent::Claimed, datetime!(1970-01-01 0:00 UTC)).unwrap();
+        store.append(&old, &OrderEvent::Claimed, None).await.unwrap();
+        assert_eq!(sweeper.sweep(HOUR).await.unwrap(), 1, "the other one moved meanwhile");
+        assert_eq!(sweeper.sweep(HOUR).await.unwrap(), 0, "not again at once");
+
+        let emptied = queue::open("memory:", &QueueOptions::default()).await.unwrap();
+        let mut at_start = Sweeper::new(store, emptied, Active::default(), settings);
+        assert_eq!(at_start.sweep(Duration::ZERO).await.unwrap(), 2, "nobody else can be at work");
     }
 }

@@ -5,10 +5,12 @@
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::execute::{Drive, Executor, Stop};
 use crate::{
-    domain::OrderId,
+    domain::{OrderId, Poison},
     metrics as names,
     queue::{Claim, SharedQueue},
 };
@@ -170,7 +172,14 @@ impl Worker {
     }
 
     async fn drive(&self, claim: Claim, entry: Entry, permit: OwnedSemaphorePermit, stop: &Stop) {
-        match self.executor.drive(claim.order_id, permit, stop).await {
+        let id = claim.order_id;
+        let driven = AssertUnwindSafe(self.executor.drive(id, permit, stop)).catch_unwind().await;
+        let driven = match driven {
+            Ok(driven) => driven,
+            // The panic itself is in the log, which may say more than a client should read.
+            Err(_) => self.executor.set_aside(id, Poison::Panicked, "the task that drove it panicked".into()).await,
+        };
+        match driven {
             Ok(Drive::Done) => self.ack(&claim).await,
             Ok(Drive::Left) => {}
             Err(error) => {
@@ -217,6 +226,6 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "an order's task panicked; its lease runs out and it is tried again");
+        tracing::error!(%error, "an order's task panicked outside of its order");
     }
 }

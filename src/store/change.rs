@@ -4,20 +4,41 @@
 //! (`plan`) and to commit.
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::{
     Creation, IdempotencyKey, Reservation, StoreError,
     rows::{AttemptColumns, OrderRow, stored_form, stored_time},
 };
-use crate::domain::{Order, OrderEvent, Slot, StoredEvent};
+use crate::domain::{Order, OrderEvent, OrderId, Slot, StoredEvent};
 
 /// One write that waits for its commit.
 #[derive(Debug)]
 pub(super) enum Change {
     /// An order's next event.
     Event(Box<EventChange>),
+    /// A mark on an order whose row may be unreadable.
+    Mark(Box<MarkChange>),
+    /// Somebody takes the order up, or leaves it in order.
+    TakeUp { id: OrderId, up: bool },
     /// Something to remember.
     Fact { name: String, value: String },
+}
+
+/// A mark on an order, whatever its version: the order itself is not read.
+#[derive(Debug)]
+pub(super) struct MarkChange {
+    pub id: OrderId,
+    pub at: OffsetDateTime,
+    pub event: OrderEvent,
+    pub payload: String,
+}
+
+impl MarkChange {
+    pub(super) fn new(id: OrderId, event: &OrderEvent, at: OffsetDateTime) -> Result<Self, StoreError> {
+        let (event, payload) = stored_form(event)?;
+        Ok(Self { id, at: stored_time(at), event, payload })
+    }
 }
 
 /// An order's next event, encoded by the caller so that the writer only has to decide.
@@ -96,6 +117,10 @@ pub(super) enum Outcome {
     Stored(Box<StoredEvent>),
     /// The idempotency key was used before; nothing is stored.
     KeyUsed(Creation),
+    /// The mark does not fit the order as it is; nothing is stored.
+    Unmarked,
+    /// How often the order was taken up since its last event.
+    TakenUp(u32),
     /// The fact is stored.
     Remembered,
 }

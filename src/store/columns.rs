@@ -9,9 +9,13 @@ use solana_sdk::pubkey::Pubkey;
 use sqlx::{Row, postgres::PgRow, sqlite::SqliteRow};
 use time::OffsetDateTime;
 
-use super::{AttemptRow, Census, StoreError};
+use super::{
+    AttemptRow, Census, DeadLetter, StoreError,
+    plan::{KnownOrder, Promise},
+};
 use crate::domain::{
-    Attempt, BaseUnits, BlockHeight, Bps, Lamports, Order, OrderStatus, Slot, Status, StoredEvent, Swap, Token,
+    Attempt, BaseUnits, BlockHeight, Bps, Lamports, Order, OrderStatus, SetAside, Slot, Status, StoredEvent, Swap,
+    Token, Unknown,
 };
 
 /// The columns of one row, by name, whichever database it came from.
@@ -20,6 +24,7 @@ pub(super) trait Columns {
     fn maybe_text(&self, name: &str) -> Result<Option<String>, StoreError>;
     fn integer(&self, name: &str) -> Result<i64, StoreError>;
     fn maybe_integer(&self, name: &str) -> Result<Option<i64>, StoreError>;
+    fn truth(&self, name: &str) -> Result<bool, StoreError>;
     fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
     fn time(&self, name: &str) -> Result<OffsetDateTime, StoreError>;
     fn maybe_time(&self, name: &str) -> Result<Option<OffsetDateTime>, StoreError>;
@@ -79,6 +84,9 @@ macro_rules! columns_of {
             fn maybe_integer(&self, name: &str) -> Result<Option<i64>, StoreError> {
                 Ok(self.try_get(name)?)
             }
+            fn truth(&self, name: &str) -> Result<bool, StoreError> {
+                Ok(self.try_get(name)?)
+            }
             fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
                 Ok(self.try_get(name)?)
             }
@@ -124,9 +132,49 @@ pub(super) fn order(row: &impl Columns) -> Result<Order, StoreError> {
         signatures: row.small("signatures")?,
         retries: row.small("retries")?,
         status: row.json("state")?,
+        unknown: unknown(row)?,
+        set_aside: set_aside(row)?,
         version: row.count("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
+    })
+}
+
+fn unknown(row: &impl Columns) -> Result<Option<Unknown>, StoreError> {
+    let Some(since) = row.maybe_time("unknown_since")? else { return Ok(None) };
+    Ok(Some(Unknown { reason: row.text("unknown_reason")?, since }))
+}
+
+fn set_aside(row: &impl Columns) -> Result<Option<SetAside>, StoreError> {
+    let Some(at) = row.maybe_time("set_aside_at")? else { return Ok(None) };
+    Ok(Some(SetAside { cause: row.named("set_aside_cause")?, reason: row.text("set_aside_reason")?, at }))
+}
+
+/// What the plan must know of an order.
+pub(super) fn known_order(row: &impl Columns, promise: Option<Promise>) -> Result<KnownOrder, StoreError> {
+    Ok(KnownOrder {
+        version: row.count("version")?,
+        promise,
+        status: Some(row.named("status")?),
+        updated_at: Some(row.time("updated_at")?),
+        has_work: row.truth("has_work")?,
+        is_aside: row.maybe_time("set_aside_at")?.is_some(),
+        take_ups: row.small("take_ups")?,
+        token_in: row.text("token_in_symbol")?,
+        token_out: row.text("token_out_symbol")?,
+    })
+}
+
+/// A dead letter from its row. Reads only columns that are plain, because the rest may be what is wrong with it.
+pub(super) fn dead_letter(row: &impl Columns) -> Result<DeadLetter, StoreError> {
+    Ok(DeadLetter {
+        order_id: row.parsed("id")?,
+        status: row.named::<Status>("status")?,
+        token_in: row.text("token_in_symbol")?,
+        token_out: row.text("token_out_symbol")?,
+        signature: row.maybe_text("signature")?,
+        aside: set_aside(row)?.ok_or_else(|| StoreError::Corrupt("`set_aside_at` is null".into()))?,
+        created_at: row.time("created_at")?,
     })
 }
 

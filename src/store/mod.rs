@@ -9,6 +9,7 @@
 //!   writer   gathers what waits, commits it as one group, answers each caller
 //!   spending what an hour's orders spend, against the caps
 //!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
+//!   marks    the part of it for orders that are set aside or taken up
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
 //!   tables   the statements that store many rows at once, in both dialects
 //! ```
@@ -17,6 +18,7 @@ mod change;
 mod columns;
 mod keys;
 mod listing;
+mod marks;
 mod plan;
 mod postgres;
 mod rows;
@@ -36,7 +38,7 @@ use sqlx::{
 use time::OffsetDateTime;
 
 use crate::domain::{
-    Attempt, BaseUnits, ErrorCode, HourCaps, Lamports, Order, OrderEvent, OrderId, Status, StoredEvent,
+    Attempt, BaseUnits, ErrorCode, HourCaps, Lamports, Order, OrderEvent, OrderId, SetAside, Status, StoredEvent,
 };
 
 pub use keys::{KeyRecord, Scope};
@@ -279,6 +281,34 @@ pub struct AttemptRow {
     pub signed_at: OffsetDateTime,
 }
 
+/// An order that is set aside: what can be said of it although its row may be unreadable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Which one.
+    pub order_id: OrderId,
+    /// Its status, which being set aside does not change.
+    pub status: Status,
+    /// What it pays.
+    pub token_in: String,
+    /// What it receives.
+    pub token_out: String,
+    /// Its newest signature, in base58, if it has one.
+    pub signature: Option<String>,
+    /// Why and since when.
+    pub aside: SetAside,
+    /// When the order was accepted.
+    pub created_at: OffsetDateTime,
+}
+
+/// An order with something left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Which one.
+    pub id: OrderId,
+    /// Number of its events: as long as this stays the same, nobody moved it.
+    pub version: u64,
+}
+
 /// The store's contract. All calls are cancel-safe: a dropped call may or may not have committed, never half. Every
 /// call answers within about five seconds, with `Unavailable` if the database does not.
 #[async_trait]
@@ -319,14 +349,30 @@ pub trait OrderStore: Send + Sync {
     /// The newest event's cursor, 0 when there is none. Every event with a smaller cursor is visible to readers.
     async fn cursor(&self) -> Result<u64, StoreError>;
 
-    /// Orders with something left to do whose last event is older than `untouched_since`, in the order of their ids
-    /// (oldest first), after `after`.
-    async fn unfinished(
+    /// Orders with something left to do that are not set aside, in the order of their ids (oldest first), after `after`.
+    async fn unfinished(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Unfinished>, StoreError>;
+
+    /// Puts a mark on an order (`SetAside`) or takes it off (`Replayed`), whatever version it has and even if its row
+    /// cannot be read. `None` when there is no such order, nothing is left to do for it, or it is so already.
+    async fn mark(
         &self,
-        untouched_since: OffsetDateTime,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<OrderId>, StoreError>;
+        id: OrderId,
+        event: &OrderEvent,
+        at: OffsetDateTime,
+    ) -> Result<Option<StoredEvent>, StoreError>;
+
+    /// Counts that somebody takes the order up: how often since its last event, this time included. An event ends the
+    /// count, and so does [`OrderStore::put_down`]: what is left are the times after which nothing was heard any more.
+    async fn take_up(&self, id: OrderId) -> Result<u32, StoreError>;
+
+    /// Whoever took the order up leaves it, alive and in order.
+    async fn put_down(&self, id: OrderId) -> Result<(), StoreError>;
+
+    /// Orders that are set aside and were created before `before`, newest first, at most `limit`.
+    async fn dead_letters(&self, before: Option<OrderId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Number of orders that are set aside.
+    async fn dead_letter_count(&self) -> Result<u64, StoreError>;
 
     /// The orders that are not terminal, counted by status; a status without orders is left out.
     async fn census(&self) -> Result<Vec<Census>, StoreError>;

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use super::{
     PAUSED, Reservation, Shortfall, StoreError,
     change::{AttemptOutcome, Change, EventChange, Outcome},
+    marks::{PlannedMark, PlannedTakeUp, mark, take_up},
     rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
     spending::{HOUR, Spend, Spending},
     tables::Statements,
@@ -41,6 +42,14 @@ pub(super) struct Known {
 pub(super) struct KnownOrder {
     pub version: u64,
     pub promise: Option<Promise>,
+    /// `None` for an order that the group itself makes.
+    pub status: Option<Status>,
+    pub updated_at: Option<OffsetDateTime>,
+    pub has_work: bool,
+    pub is_aside: bool,
+    pub take_ups: u32,
+    pub token_in: String,
+    pub token_out: String,
 }
 
 /// What a wallet has promised.
@@ -81,7 +90,18 @@ impl Wanted {
     pub(super) fn by(changes: &[Change]) -> Self {
         let mut wanted = Self { ended_after: u64::MAX, ..Self::default() };
         for change in changes {
-            let Change::Event(change) = change else { continue };
+            let change = match change {
+                Change::Event(change) => change,
+                Change::Mark(mark) => {
+                    wanted.orders.push(mark.id);
+                    continue;
+                }
+                Change::TakeUp { id, .. } => {
+                    wanted.orders.push(*id);
+                    continue;
+                }
+                Change::Fact { .. } => continue,
+            };
             wanted.orders.push(change.stored.order_id);
             wanted.signs |= change.attempt.is_some();
             wanted.keys.extend(change.key.iter().map(|key| key.key.clone()));
@@ -113,6 +133,8 @@ pub(super) struct Plan<'a> {
     pub events: Vec<PlannedEvent<'a>>,
     pub attempts: Vec<&'a AttemptColumns>,
     pub outcomes: Vec<&'a AttemptOutcome>,
+    pub marks: BTreeMap<OrderId, PlannedMark<'a>>,
+    pub take_ups: BTreeMap<OrderId, PlannedTakeUp>,
     pub keys: Vec<PlannedKey<'a>>,
     pub facts: Vec<PlannedFact<'a>>,
 }
@@ -126,6 +148,8 @@ impl Plan<'_> {
         add(&statements.events, rows(&self.events));
         add(&statements.attempts, rows(&self.attempts));
         add(statements.outcomes, rows(&self.outcomes));
+        add(statements.marks, rows(&self.marks.values().collect::<Vec<_>>()));
+        add(statements.take_ups, rows(&self.take_ups.values().collect::<Vec<_>>()));
         add(&statements.keys, rows(&self.keys));
         add(&statements.facts, rows(&self.facts));
         filled
@@ -151,13 +175,13 @@ pub(super) struct PlannedOrder<'a> {
 /// A row of the history.
 #[derive(Debug, Serialize)]
 pub(super) struct PlannedEvent<'a> {
-    cursor: u64,
-    order_id: &'a str,
-    seq: u64,
-    status: Status,
-    event: &'static str,
-    payload: &'a str,
-    created_at: String,
+    pub cursor: u64,
+    pub order_id: OrderId,
+    pub seq: u64,
+    pub status: Status,
+    pub event: &'static str,
+    pub payload: &'a str,
+    pub created_at: String,
 }
 
 /// A row of the keys.
@@ -189,6 +213,12 @@ pub(super) fn plan(changes: &[Change], mut known: Known) -> Plan<'_> {
                 }
                 facts.insert(name.as_str(), value.as_str());
                 Ok(Outcome::Remembered)
+            }
+            Change::Mark(change) => Ok(mark(change, &mut known, &mut plan)),
+            Change::TakeUp { id, up } => Ok(take_up(*id, *up, &mut known, &mut plan)),
+            // Nobody can have seen a mark of this very group: what comes after it is about an older version.
+            Change::Event(change) if plan.marks.contains_key(&change.stored.order_id) => {
+                Err(StoreError::VersionConflict)
             }
             Change::Event(change) => match refusal(change, &known) {
                 Some(refused) => refused,
@@ -234,6 +264,12 @@ fn accept<'a>(
 
     let order = known.orders.entry(stored.order_id).or_default();
     order.version = stored.seq;
+    order.status = Some(stored.status);
+    order.updated_at = Some(stored.at);
+    order.has_work = change.row.has_work;
+    order.is_aside = false;
+    order.take_ups = 0;
+    plan.take_ups.remove(&stored.order_id);
     if let Some(reservation) = &change.reservation {
         order.promise = Some(Promise::of(reservation));
         known.spending.group.insert(stored.order_id, Spend::of(reservation, stored.at));
@@ -273,7 +309,7 @@ fn accept<'a>(
     }
     plan.events.push(PlannedEvent {
         cursor: stored.cursor,
-        order_id: &change.row.id,
+        order_id: stored.order_id,
         seq: stored.seq,
         status: stored.status,
         event: stored.event.name(),
@@ -323,7 +359,6 @@ fn shortfall(reservation: &Reservation, order: OrderId, known: &Known) -> Option
 #[cfg(test)]
 mod tests {
     use solana_sdk::pubkey::Pubkey;
-    use time::OffsetDateTime;
 
     use super::super::Creation;
     use super::*;
@@ -399,7 +434,7 @@ mod tests {
     fn promises_of_one_group_add_up() {
         let wallet = Pubkey::new_unique();
         let [mut first, mut second, mut third] = [order(), order(), order()];
-        let known_order = |order: &Order| (order.id, KnownOrder { version: 1, promise: None });
+        let known_order = |order: &Order| (order.id, KnownOrder { version: 1, ..KnownOrder::default() });
         let known = Known {
             cursor: 9,
             orders: [&first, &second, &third].map(known_order).into(),

@@ -16,11 +16,12 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation, StoreError,
+    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation,
+    StoreError, Unfinished,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
-    plan::{Known, KnownOrder, Plan, Promise, Wanted, plan},
+    plan::{Known, Plan, Promise, Wanted, plan},
     tables::POSTGRES,
     timed_out,
     writer::{Ledger, Writer},
@@ -44,14 +45,16 @@ const WRITERS_LOCK: i64 = 0x7377_6170_6401;
 const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
     token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, signatures::bigint, \
-    retries::bigint, version, expires_at, created_at, updated_at";
+    retries::bigint, version, expires_at, created_at, updated_at, set_aside_at, \
+    set_aside_cause, set_aside_reason, unknown_since, unknown_reason";
 const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payload::text, e.created_at, \
     o.token_in_symbol, o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
     wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
     signed_at";
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "orders", include_str!("../../migrations/postgres/0001_orders.sql")),
+    (2, "dead letters", include_str!("../../migrations/postgres/0002_dead_letters.sql")),
     (4, "access", include_str!("../../migrations/postgres/0004_access.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
@@ -144,7 +147,8 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
     known.cursor = sqlx::query(NEWEST).fetch_one(&mut *db).await?.count("cursor")?;
 
     let ids: Vec<_> = wanted.orders.iter().map(|id| id.0).collect();
-    let orders = "select id::text, version, status::text, last_cursor, reserved_wallet, reserved_mint, \
+    let orders = "select id::text, version, status::text, last_cursor, has_work, updated_at, set_aside_at, take_ups::bigint, \
+        token_in_symbol, token_out_symbol, reserved_wallet, reserved_mint, \
         reserved_amount::text, reserved_lamports::text from orders where id = any($1)";
     for row in sqlx::query(orders).bind(&ids).fetch_all(&mut *db).await? {
         let promise = match row.maybe_text("reserved_wallet")? {
@@ -155,7 +159,7 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
             }
             None => None,
         };
-        known.orders.insert(row.parsed("id")?, KnownOrder { version: row.count("version")?, promise });
+        known.orders.insert(row.parsed("id")?, columns::known_order(&row, promise)?);
     }
     if !wanted.keys.is_empty() {
         let keys = "select key, body, order_id::text from idempotency_keys where key = any($1)";
@@ -282,17 +286,45 @@ impl OrderStore for PostgresStore {
         self.read(sqlx::query(NEWEST).fetch_one(&self.read_pool)).await?.count("cursor")
     }
 
-    async fn unfinished(
-        &self,
-        untouched_since: OffsetDateTime,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<OrderId>, StoreError> {
-        let sql = "select id::text from orders where has_work and updated_at < $1 and orders.id > $2 \
-            order by orders.id limit $3";
+    async fn unfinished(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Unfinished>, StoreError> {
+        let sql = "select id::text, version from orders where has_work and set_aside_at is null and orders.id > $1 \
+            order by orders.id limit $2";
         let after = after.map_or(uuid::Uuid::nil(), |id| id.0);
-        let query = sqlx::query(sql).bind(untouched_since).bind(after).bind(i64::from(limit));
-        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
+        let query = sqlx::query(sql).bind(after).bind(i64::from(limit));
+        let rows = self.read(query.fetch_all(&self.read_pool)).await?;
+        rows.iter().map(|row| Ok(Unfinished { id: row.parsed("id")?, version: row.count("version")? })).collect()
+    }
+
+    async fn mark(
+        &self,
+        id: OrderId,
+        event: &OrderEvent,
+        at: OffsetDateTime,
+    ) -> Result<Option<StoredEvent>, StoreError> {
+        self.writer.mark(id, event, at).await
+    }
+
+    async fn take_up(&self, id: OrderId) -> Result<u32, StoreError> {
+        self.writer.take_up(id, true).await
+    }
+
+    async fn put_down(&self, id: OrderId) -> Result<(), StoreError> {
+        self.writer.take_up(id, false).await.map(drop)
+    }
+
+    async fn dead_letters(&self, before: Option<OrderId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        let sql = "select id::text, status::text, token_in_symbol, token_out_symbol, set_aside_at, set_aside_cause, \
+            set_aside_reason, created_at, \
+            (select signature from attempts where order_id = orders.id order by n desc limit 1) as signature \
+            from orders where set_aside_at is not null and orders.id < $1 order by orders.id desc limit $2";
+        let before = before.map_or(uuid::Uuid::max(), |id| id.0);
+        let query = sqlx::query(sql).bind(before).bind(i64::from(limit));
+        self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::dead_letter).collect()
+    }
+
+    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
+        let query = sqlx::query("select count(*) as dead from orders where set_aside_at is not null");
+        self.read(query.fetch_one(&self.read_pool)).await?.count("dead")
     }
 
     async fn census(&self) -> Result<Vec<Census>, StoreError> {
@@ -301,7 +333,7 @@ impl OrderStore for PostgresStore {
     }
 
     async fn overdue(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<OrderId>, StoreError> {
-        let sql = "select id::text from orders where expires_at is not null \
+        let sql = "select id::text from orders where expires_at is not null and set_aside_at is null \
             and status in ('pending', 'routing', 'building') and expires_at <= $1 order by expires_at limit $2";
         let query = sqlx::query(sql).bind(now).bind(i64::from(limit));
         self.read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()

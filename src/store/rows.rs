@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 
 use super::{Reservation, StoreError};
-use crate::domain::{Attempt, BaseUnits, BlockHeight, Bps, NextStep, Order, OrderEvent, OrderId, OrderStatus, Slot};
+use crate::domain::{Attempt, BaseUnits, BlockHeight, Bps, Order, OrderEvent, OrderId, OrderStatus, Slot};
 
 /// An order's row, but for what is only known inside the writer (its newest cursor and its promise).
 #[derive(Debug, Serialize)]
@@ -42,7 +42,13 @@ pub(super) struct OrderRow {
     slot: Option<Slot>,
     fee: Option<BaseUnits>,
     simulated: bool,
-    has_work: bool,
+    pub has_work: bool,
+    take_ups: u32,
+    set_aside_at: Option<String>,
+    set_aside_cause: Option<&'static str>,
+    set_aside_reason: Option<String>,
+    unknown_since: Option<String>,
+    unknown_reason: Option<String>,
     version: u64,
     created_at: String,
     updated_at: String,
@@ -51,6 +57,7 @@ pub(super) struct OrderRow {
 impl OrderRow {
     /// The order as a row.
     pub(super) fn new(order: &Order) -> Self {
+        let (aside, unknown) = (order.set_aside.as_ref(), order.unknown.as_ref());
         let mut row = Self {
             id: order.id.to_string(),
             kind: order.kind.as_str(),
@@ -81,7 +88,13 @@ impl OrderRow {
             slot: None,
             fee: None,
             simulated: matches!(order.status, OrderStatus::PaperFilled { .. }),
-            has_work: order.next_step() != NextStep::Nothing,
+            has_work: order.status.has_work(),
+            take_ups: 0, // it moved
+            set_aside_at: aside.map(|aside| time_text(aside.at)),
+            set_aside_cause: aside.map(|aside| aside.cause.as_str()),
+            set_aside_reason: aside.map(|aside| plain_text(&aside.reason)),
+            unknown_since: unknown.map(|unknown| time_text(unknown.since)),
+            unknown_reason: unknown.map(|unknown| plain_text(&unknown.reason)),
             version: order.version,
             created_at: time_text(order.created_at),
             updated_at: time_text(order.updated_at),
@@ -98,7 +111,7 @@ impl OrderRow {
             }
             OrderStatus::Failed { failure, landing } => {
                 self.failure_code = Some(failure.code.as_str());
-                self.failure_reason = Some(failure.reason.replace('\0', "\u{fffd}"));
+                self.failure_reason = Some(plain_text(&failure.reason));
                 (landing.as_ref(), None)
             }
             OrderStatus::PaperFilled { fill, .. } => (None, Some(fill)),
@@ -223,6 +236,11 @@ pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("rows are plain data")
 }
 
+/// Text without the character NUL.
+pub(super) fn plain_text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// JSON without the character NUL, which PostgreSQL cannot store: a stranger's error text must not stop an order.
 fn plain_json(value: &impl Serialize) -> String {
     let text = json(value);
@@ -236,7 +254,7 @@ fn plain_json(value: &impl Serialize) -> String {
 
 fn replace_nul(value: &mut Value) {
     match value {
-        Value::String(text) => *text = text.replace('\0', "\u{fffd}"),
+        Value::String(text) => *text = plain_text(text),
         Value::Array(items) => items.iter_mut().for_each(replace_nul),
         Value::Object(fields) => fields.values_mut().for_each(replace_nul),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

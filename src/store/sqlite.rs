@@ -14,11 +14,12 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation, StoreError,
+    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation,
+    StoreError, Unfinished,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
-    plan::{Known, KnownOrder, Plan, Promise, Wanted, plan},
+    plan::{Known, Plan, Promise, Wanted, plan},
     rows,
     tables::SQLITE,
     timed_out,
@@ -35,12 +36,14 @@ const READERS: u32 = 4;
 
 const ORDER: &str = "id, kind, dialect, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
     token_out_symbol, token_out_mint, token_out_decimals, token_out_program, mode, amount, slippage_bps, limit_amount, \
-    wallet, signatures, retries, version, expires_at, created_at, updated_at";
+    wallet, signatures, retries, version, expires_at, created_at, updated_at, set_aside_at, \
+    set_aside_cause, set_aside_reason, unknown_since, unknown_reason";
 const EVENT: &str = "e.cursor, e.order_id, e.seq, e.status, e.payload, e.created_at, o.token_in_symbol, \
     o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "orders", include_str!("../../migrations/sqlite/0001_orders.sql")),
+    (2, "dead letters", include_str!("../../migrations/sqlite/0002_dead_letters.sql")),
     (4, "access", include_str!("../../migrations/sqlite/0004_access.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
@@ -120,6 +123,12 @@ struct SqliteLedger {
 impl Ledger for SqliteLedger {
     async fn commit(&self, changes: &[Change]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
         let mut connection = self.pool.acquire().await?;
+        if connection.is_in_transaction() {
+            // A disk that refuses a write makes SQLite roll back by itself. sqlx's own rollback then finds nothing to
+            // roll back, and its connection would count itself inside a transaction for ever.
+            drop(connection.detach());
+            connection = self.pool.acquire().await?;
+        }
         // "immediate" takes the file's write lock at once: nobody else writes between what is read here and the commit.
         let mut transaction = connection.begin_with("begin immediate").await?;
         let known = load(&mut transaction, &Wanted::by(changes)).await?;
@@ -138,7 +147,8 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
     known.cursor = sqlx::query(NEWEST).fetch_one(&mut *db).await?.count("cursor")?;
 
     let ids = rows::json(&wanted.orders);
-    let orders = "select id, version, status, last_cursor, reserved_wallet, reserved_mint, reserved_amount_hi, \
+    let orders = "select id, version, status, last_cursor, has_work, updated_at, set_aside_at, take_ups, \
+        token_in_symbol, token_out_symbol, reserved_wallet, reserved_mint, reserved_amount_hi, \
         reserved_amount_lo, reserved_lamports_hi, reserved_lamports_lo \
         from orders where id in (select value from json_each(?1))";
     for row in sqlx::query(orders).bind(&ids).fetch_all(&mut *db).await? {
@@ -150,7 +160,7 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
             }
             None => None,
         };
-        known.orders.insert(row.parsed("id")?, KnownOrder { version: row.count("version")?, promise });
+        known.orders.insert(row.parsed("id")?, columns::known_order(&row, promise)?);
     }
     if !wanted.keys.is_empty() {
         let keys = "select key, body, order_id from idempotency_keys where key in (select value from json_each(?1))";
@@ -295,16 +305,45 @@ impl OrderStore for SqliteStore {
         read(query.fetch_one(&self.read_pool)).await?.count("cursor")
     }
 
-    async fn unfinished(
-        &self,
-        untouched_since: OffsetDateTime,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> Result<Vec<OrderId>, StoreError> {
-        let sql = "select id from orders where has_work = 1 and updated_at < ?1 and id > ?2 order by id limit ?3";
+    async fn unfinished(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Unfinished>, StoreError> {
+        let sql = "select id, version from orders where has_work = 1 and set_aside_at is null and id > ?1 \
+            order by id limit ?2";
         let after = after.map_or_else(String::new, |id| id.to_string());
-        let query = sqlx::query(sql).bind(rows::time_text(untouched_since)).bind(after).bind(i64::from(limit));
-        read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
+        let query = sqlx::query(sql).bind(after).bind(i64::from(limit));
+        let rows = read(query.fetch_all(&self.read_pool)).await?;
+        rows.iter().map(|row| Ok(Unfinished { id: row.parsed("id")?, version: row.count("version")? })).collect()
+    }
+
+    async fn mark(
+        &self,
+        id: OrderId,
+        event: &OrderEvent,
+        at: OffsetDateTime,
+    ) -> Result<Option<StoredEvent>, StoreError> {
+        self.writer.mark(id, event, at).await
+    }
+
+    async fn take_up(&self, id: OrderId) -> Result<u32, StoreError> {
+        self.writer.take_up(id, true).await
+    }
+
+    async fn put_down(&self, id: OrderId) -> Result<(), StoreError> {
+        self.writer.take_up(id, false).await.map(drop)
+    }
+
+    async fn dead_letters(&self, before: Option<OrderId>, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        let sql = "select id, status, token_in_symbol, token_out_symbol, set_aside_at, set_aside_cause, \
+            set_aside_reason, created_at, \
+            (select signature from attempts where order_id = orders.id order by n desc limit 1) as signature \
+            from orders where set_aside_at is not null and id < ?1 order by id desc limit ?2";
+        let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
+        let query = sqlx::query(sql).bind(before).bind(i64::from(limit));
+        read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::dead_letter).collect()
+    }
+
+    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
+        let query = sqlx::query("select count(*) as dead from orders where set_aside_at is not null");
+        read(query.fetch_one(&self.read_pool)).await?.count("dead")
     }
 
     async fn census(&self) -> Result<Vec<Census>, StoreError> {
@@ -313,7 +352,7 @@ impl OrderStore for SqliteStore {
     }
 
     async fn overdue(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<OrderId>, StoreError> {
-        let sql = "select id from orders where expires_at is not null \
+        let sql = "select id from orders where expires_at is not null and set_aside_at is null \
             and status in ('pending', 'routing', 'building') and expires_at <= ?1 order by expires_at limit ?2";
         let query = sqlx::query(sql).bind(rows::time_text(now)).bind(i64::from(limit));
         read(query.fetch_all(&self.read_pool)).await?.iter().map(|row| row.parsed("id")).collect()
@@ -365,5 +404,55 @@ impl OrderStore for SqliteStore {
         self.writer.close().await;
         self.read_pool.close().await;
         self.write_pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{BaseUnits, Bps, Dialect, NewOrder, OrderKind, Swap, Token};
+
+    fn order() -> Order {
+        let token = Token { symbol: "T".into(), mint: Default::default(), decimals: 6, program: Default::default() };
+        let new = NewOrder {
+            kind: OrderKind::Market,
+            dialect: Dialect::V1,
+            token_in: token.clone(),
+            token_out: token,
+            swap: Swap::ExactIn(BaseUnits::new(1)),
+            slippage: Bps::default(),
+            limit: None,
+            wallet: None,
+            expiry: None,
+        };
+        Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
+    }
+
+    #[tokio::test]
+    async fn a_full_database_is_unavailable_until_there_is_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&format!("sqlite:{}", folder.path().join("orders.db").display())).await.unwrap();
+        // SQLite takes the larger of this and what the file has: not a page more.
+        sqlx::query("pragma max_page_count = 1").execute(&store.write_pool).await.unwrap();
+        let mut stored = Vec::new();
+        let refused = loop {
+            let order = order();
+            match store.create(&order, None).await {
+                Ok(_) => stored.push(order.id),
+                Err(error) => break error,
+            }
+        };
+        assert!(
+            matches!(&refused, StoreError::Unavailable(error) if error.to_string().contains("full")),
+            "{refused:?}"
+        );
+        for id in &stored {
+            assert!(store.order(*id).await.unwrap().is_some());
+        }
+        assert_eq!(store.cursor().await.unwrap(), stored.len() as u64, "nothing of what was refused is there");
+
+        sqlx::query("pragma max_page_count = 1000000").execute(&store.write_pool).await.unwrap();
+        store.create(&order(), None).await.unwrap();
+        store.close().await;
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Statements {
     pub events: String,
     pub attempts: String,
     pub outcomes: &'static str,
+    pub marks: &'static str,
+    pub take_ups: &'static str,
     pub keys: String,
     pub facts: String,
 }
@@ -61,6 +63,11 @@ pub(super) static SQLITE: LazyLock<Statements> = LazyLock::new(|| Statements {
     attempts: ATTEMPTS.for_sqlite(),
     outcomes: "update attempts set outcome = r.value->>'outcome', slot = r.value->>'slot' from json_each(?1) r \
         where attempts.order_id = r.value->>'order_id' and attempts.n = r.value->>'n'",
+    marks: "update orders set version = r.value->>'version', last_cursor = r.value->>'last_cursor', \
+        updated_at = r.value->>'updated_at', take_ups = 0, set_aside_at = r.value->>'set_aside_at', \
+        set_aside_cause = r.value->>'set_aside_cause', set_aside_reason = r.value->>'set_aside_reason' \
+        from json_each(?1) r where orders.id = r.value->>'id'",
+    take_ups: "update orders set take_ups = r.value->>'take_ups' from json_each(?1) r where orders.id = r.value->>'id'",
     keys: KEYS.for_sqlite(),
     facts: FACTS.for_sqlite(),
 });
@@ -73,6 +80,13 @@ pub(super) static POSTGRES: LazyLock<Statements> = LazyLock::new(|| Statements {
     outcomes: "update attempts set outcome = r.outcome, slot = r.slot \
         from json_to_recordset($1::json) as r(order_id uuid, n smallint, outcome text, slot bigint) \
         where attempts.order_id = r.order_id and attempts.n = r.n",
+    marks: "update orders set version = r.version, last_cursor = r.last_cursor, updated_at = r.updated_at, \
+        take_ups = 0, set_aside_at = r.set_aside_at, set_aside_cause = r.set_aside_cause, \
+        set_aside_reason = r.set_aside_reason from json_to_recordset($1::json) as r(id uuid, version bigint, \
+        last_cursor bigint, updated_at timestamptz, set_aside_at timestamptz, set_aside_cause text, \
+        set_aside_reason text) where orders.id = r.id",
+    take_ups: "update orders set take_ups = r.take_ups \
+        from json_to_recordset($1::json) as r(id uuid, take_ups integer) where orders.id = r.id",
     keys: KEYS.for_postgres(),
     facts: FACTS.for_postgres(),
 });
@@ -124,6 +138,12 @@ const ORDERS: Table = Table {
         ("promised_at", Time, Keep),
         ("last_cursor", Integer, Replace),
         ("has_work", Truth, Replace),
+        ("take_ups", Integer, Replace),
+        ("set_aside_at", Time, Replace),
+        ("set_aside_cause", Text, Replace),
+        ("set_aside_reason", Text, Replace),
+        ("unknown_since", Time, Replace),
+        ("unknown_reason", Text, Replace),
         ("version", Integer, Replace),
         ("created_at", Time, Never),
         ("updated_at", Time, Replace),

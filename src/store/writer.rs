@@ -8,6 +8,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use time::OffsetDateTime;
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     task::JoinHandle,
@@ -17,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Creation, IdempotencyKey, Reservation, StoreError,
-    change::{Change, EventChange, Outcome},
+    change::{Change, EventChange, MarkChange, Outcome},
     timed_out,
 };
 use crate::{
-    domain::{Order, OrderEvent, StoredEvent},
+    domain::{Order, OrderEvent, OrderId, StoredEvent},
     metrics as names,
 };
 
@@ -71,7 +72,29 @@ impl Writer {
         match self.submit(Change::Event(Box::new(EventChange::created(order, key)?))).await? {
             Outcome::Stored(event) => Ok(Creation::New(event)),
             Outcome::KeyUsed(creation) => Ok(creation),
-            Outcome::Remembered => unreachable!("an event is never answered as a fact"),
+            other => unreachable!("a new order is never answered with {other:?}"),
+        }
+    }
+
+    /// Marks an order. See [`OrderStore::mark`](super::OrderStore::mark).
+    pub(super) async fn mark(
+        &self,
+        id: OrderId,
+        event: &OrderEvent,
+        at: OffsetDateTime,
+    ) -> Result<Option<StoredEvent>, StoreError> {
+        match self.submit(Change::Mark(Box::new(MarkChange::new(id, event, at)?))).await? {
+            Outcome::Stored(event) => Ok(Some(*event)),
+            Outcome::Unmarked => Ok(None),
+            other => unreachable!("a mark is never answered with {other:?}"),
+        }
+    }
+
+    /// Counts a take-up, or ends the count. See [`OrderStore::take_up`](super::OrderStore::take_up).
+    pub(super) async fn take_up(&self, id: OrderId, up: bool) -> Result<u32, StoreError> {
+        match self.submit(Change::TakeUp { id, up }).await? {
+            Outcome::TakenUp(count) => Ok(count),
+            other => unreachable!("a take-up is never answered with {other:?}"),
         }
     }
 
@@ -87,7 +110,7 @@ impl Writer {
         }
         match self.submit(Change::Event(Box::new(EventChange::appended(order, event, reservation)?))).await? {
             Outcome::Stored(event) => Ok(*event),
-            Outcome::KeyUsed(_) | Outcome::Remembered => unreachable!("an append has no key and is no fact"),
+            other => unreachable!("an append has no key and is never answered with {other:?}"),
         }
     }
 
@@ -164,8 +187,8 @@ async fn settle(ledger: &impl Ledger, changes: &[Change], replies: Vec<oneshot::
     metrics::histogram!(names::STORE_GROUP).record(names::as_gauge(changes.len() as u64));
     match committed {
         Ok(answers) => answers.into_iter().zip(replies).for_each(|(answer, reply)| tell(reply, answer)),
-        Err(StoreError::Refused(error)) if changes.len() > 1 => {
-            tracing::warn!(%error, writes = changes.len(), "the database refused a group; each write is tried alone");
+        Err(error @ (StoreError::Refused(_) | StoreError::Corrupt(_))) if changes.len() > 1 => {
+            tracing::warn!(%error, writes = changes.len(), "a group cannot be written; each write is tried alone");
             settle_alone(ledger, changes, replies).await;
         }
         Err(error) => fail_all(error, replies),

@@ -5,9 +5,15 @@ mod bus_contract;
 #[cfg(feature = "localnet")]
 mod chaos;
 #[cfg(feature = "localnet")]
+mod clock;
+#[cfg(feature = "localnet")]
 mod crash;
 #[cfg(feature = "localnet")]
 mod crowd;
+#[cfg(feature = "localnet")]
+mod database;
+#[cfg(feature = "localnet")]
+mod dead_letters;
 #[cfg(feature = "localnet")]
 mod deadlines;
 #[cfg(feature = "localnet")]

@@ -104,7 +104,9 @@ impl Story {
             | OrderEvent::Sent { .. }
             | OrderEvent::OutcomeUnknown { .. }
             | OrderEvent::Expired { .. }
-            | OrderEvent::Retrying { .. } => None,
+            | OrderEvent::Retrying { .. }
+            | OrderEvent::SetAside { .. }
+            | OrderEvent::Replayed => None,
         }
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     chain::rpc::node_stub::{Node, Reply, over},
-    domain::{BaseUnits, Lamports, VenueId},
+    domain::{BaseUnits, Commitment, Lamports, VenueId},
 };
 
 const BOUND: u64 = 150;
@@ -149,8 +149,15 @@ async fn one_endpoint_proves_absence_at_the_heights_slot_and_not_before() {
 }
 
 #[tokio::test]
-async fn two_endpoints_prove_it_together() {
+async fn two_endpoints_prove_it_together_and_are_named_in_the_proof() {
     let (before, _) = looks(&[Says::Absent(SLOT + 3), Says::Absent(SLOT)], &[]).await;
+    let Some(Report::Expired(proof)) = &before else { panic!("{before:?}") };
+    assert_eq!(proof.finalized_slot, Some(Slot(SLOT)));
+    let mut slots: Vec<Slot> = proof.absences.iter().map(|absence| absence.context_slot).collect();
+    slots.sort_unstable();
+    assert_eq!(slots, [Slot(SLOT), Slot(SLOT + 3)]);
+    let names: std::collections::BTreeSet<&str> = proof.absences.iter().map(|it| it.endpoint.as_str()).collect();
+    assert!(names.len() == 2 && names.iter().all(|name| name.starts_with("127.0.0.1")), "{names:?}");
     assert_eq!(witnesses(before), (2, Slot(SLOT)));
 }
 
@@ -168,9 +175,9 @@ async fn a_second_endpoint_that_lags_or_is_silent_proves_nothing() {
 /// E.14, 3, beyond expiry.
 #[tokio::test]
 async fn what_one_endpoint_hides_the_other_tells() {
-    let landed = Some(Report::Landed { slot: Slot(900), error: None });
     for both in [[Says::Absent(SLOT), Says::Landed(SLOT)], [Says::Landed(SLOT - 200), Says::Absent(SLOT)]] {
-        assert_eq!(looks(&both, &[]).await.0, landed);
+        let Some(Report::Landed { slot, answer }) = looks(&both, &[]).await.0 else { panic!("it landed") };
+        assert_eq!((slot, answer.confirmation_status, answer.err), (Slot(900), Commitment::Finalized, None));
     }
 }
 
@@ -217,7 +224,7 @@ async fn a_silent_witness_does_not_keep_the_polls_from_seeing_a_landing() {
     }
     first.now(node(Says::Landed(SLOT)));
     let report = tokio::time::timeout(long / 2, watch.next()).await.expect("a report although a witness is silent");
-    assert_eq!(report, Some(Report::Landed { slot: Slot(900), error: None }));
+    assert!(matches!(report, Some(Report::Landed { slot: Slot(900), answer }) if answer.err.is_none()));
     shutdown.cancel();
     running.await.unwrap();
 }

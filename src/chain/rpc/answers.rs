@@ -9,7 +9,7 @@ use solana_sdk::{account::Account, hash::Hash, pubkey::Pubkey};
 use solana_transaction_status_client_types::TransactionStatus;
 
 use super::refusals::{ChainError, unreadable};
-use crate::domain::{BlockHeight, Lamports, Slot};
+use crate::domain::{BlockHeight, Commitment, Lamports, Slot};
 
 /// Accounts read at one slot.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub enum SignatureState {
     Landed {
         /// The block's slot.
         slot: Slot,
+        /// How sure the node is of that block.
+        commitment: Commitment,
         /// The error's wire form, or `None` when it succeeded.
         error: Option<Value>,
     },
@@ -155,7 +157,9 @@ fn signature_state(value: Option<Value>) -> Result<SignatureState, ChainError> {
     let status: TransactionStatus =
         serde_json::from_value(value).map_err(|error| unreadable("getSignatureStatuses", error))?;
     Ok(if status.satisfies_commitment(CommitmentConfig::confirmed()) {
-        SignatureState::Landed { slot: Slot(status.slot), error }
+        let is_final = status.satisfies_commitment(CommitmentConfig::finalized());
+        let commitment = if is_final { Commitment::Finalized } else { Commitment::Confirmed };
+        SignatureState::Landed { slot: Slot(status.slot), commitment, error }
     } else {
         SignatureState::Processed
     })

@@ -68,6 +68,11 @@ impl Pool {
     /// The answer of whoever answers first. When every endpoint limits us, they are asked again as long as there is time:
     /// a limit is a wish to wait, not an answer. Not with calls that are a burden in themselves.
     pub(super) async fn read(&self, call: &Call) -> Result<Value, ChainError> {
+        self.read_from(call).await.map(|(_, value)| value)
+    }
+
+    /// The same, with the name of whoever answered.
+    pub(super) async fn read_from(&self, call: &Call) -> Result<(&str, Value), ChainError> {
         let deadline = Instant::now() + self.timeout;
         loop {
             match self.round(call, deadline).await {
@@ -84,11 +89,11 @@ impl Pool {
     }
 
     /// Each endpoint at most once.
-    async fn round(&self, call: &Call, deadline: Instant) -> Result<Value, ChainError> {
+    async fn round(&self, call: &Call, deadline: Instant) -> Result<(&str, Value), ChainError> {
         let mut next: VecDeque<&Endpoint> = self.in_order(call).into();
         let Some(first) = next.pop_front() else { return Err(ChainError::WrongCluster) };
         if call.repeats == Repeats::Never {
-            return first.read(call, deadline, &self.genesis).await;
+            return self.ask(first, call, deadline).await;
         }
         let patience = tokio::time::sleep(first.patience(call));
         tokio::pin!(patience);
@@ -96,7 +101,7 @@ impl Pool {
         // Where slowness brings no second question, half of the time is kept for one after a failure.
         let half = call.repeats == Repeats::AfterFailure && !next.is_empty();
         let first_deadline = if half { Instant::now() + self.timeout / 2 } else { deadline };
-        let mut asked = FuturesUnordered::from_iter([first.read(call, first_deadline, &self.genesis)]);
+        let mut asked = FuturesUnordered::from_iter([self.ask(first, call, first_deadline)]);
         let mut first_error = None;
         loop {
             tokio::select! {
@@ -107,7 +112,7 @@ impl Pool {
                         match next.pop_front() {
                             Some(endpoint) if Instant::now() < deadline => {
                                 tracing::debug!(method = call.method, %error, to = endpoint.name(), "asking another endpoint");
-                                asked.push(endpoint.read(call, deadline, &self.genesis));
+                                asked.push(self.ask(endpoint, call, deadline));
                             }
                             _ if !asked.is_empty() => {}
                             _ => return Err(first_error.unwrap_or(ChainError::WrongCluster)),
@@ -123,11 +128,20 @@ impl Pool {
                         tracing::debug!(method = call.method, to = endpoint.name(), "no answer yet, asking another endpoint too");
                         patience.as_mut().reset(Instant::now() + endpoint.patience(call));
                         may_hedge = !next.is_empty();
-                        asked.push(endpoint.read(call, deadline, &self.genesis));
+                        asked.push(self.ask(endpoint, call, deadline));
                     }
                 }
             }
         }
+    }
+
+    async fn ask<'a>(
+        &self,
+        endpoint: &'a Endpoint,
+        call: &Call,
+        until: Instant,
+    ) -> Result<(&'a str, Value), ChainError> {
+        Ok((endpoint.name(), endpoint.read(call, until, &self.genesis).await?))
     }
 
     /// Two answers of one endpoint, the second question asked after the first answer: of another one when that fails.

@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 
 use super::{tests::quote, *};
 use crate::domain::{
-    BaseUnits, BlockHeight, Bps, Dialect, ExpiryProof, NewOrder, Order, OrderId, OrderKind, Route, Slot, Swap, Token,
+    BaseUnits, BlockHeight, Bps, Dialect, ExpiryProof, NewOrder, Order, OrderId, OrderKind, Poison, Route, Slot, Swap,
+    Token,
 };
 
 const LIFE: u64 = 150;
@@ -32,6 +33,10 @@ enum Act {
     Crash(usize),
     /// The chain executes one of the transactions it was sent, if that is still alive.
     Land { which: usize, succeeds: bool },
+    /// Somebody finds the order poisonous, whatever its workers are at.
+    SetAside,
+    /// Somebody takes it up again by hand.
+    Replay,
     /// Blocks are made.
     Blocks(u64),
     /// A fork takes blocks back that were not final.
@@ -48,6 +53,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         8 => worker.clone().prop_map(Act::Stride),
         1 => worker.prop_map(Act::Crash),
         2 => (0..4_usize, any::<bool>()).prop_map(|(which, succeeds)| Act::Land { which, succeeds }),
+        2 => Just(Act::SetAside),
+        2 => Just(Act::Replay),
         2 => (1..40_u64).prop_map(Act::Blocks),
         2 => (LIFE - 20..LIFE + 40).prop_map(Act::Blocks),
         2 => (1..=FORK_DEPTH).prop_map(Act::Fork),
@@ -113,6 +120,8 @@ impl World {
                 [Act::Load(w), Act::Think(w), Act::Append(w), Act::Send(w)].into_iter().for_each(|act| self.act(act))
             }
             Act::Crash(w) => self.workers[w] = Worker::default(),
+            Act::SetAside => self.mark(&OrderEvent::SetAside { cause: Poison::Stuck, reason: "stuck".into() }),
+            Act::Replay => self.mark(&OrderEvent::Replayed),
             Act::Land { which, succeeds } => self.land(which, succeeds),
             Act::Blocks(count) => {
                 self.height += count;
@@ -125,6 +134,7 @@ impl World {
     /// What a worker with this copy would store next: the engine's own order of things, on the model's evidence.
     fn next_event(&mut self, copy: &Order) -> Option<OrderEvent> {
         match &copy.status {
+            _ if copy.set_aside.is_some() => None,
             OrderStatus::Pending => Some(OrderEvent::Claimed),
             OrderStatus::Routing if copy.signatures >= MAX_SIGNATURES => {
                 Some(OrderEvent::Failed { failure: Failure::new(ErrorCode::Expired, "all expired") })
@@ -170,7 +180,7 @@ impl World {
         match sent.and_then(|sent| sent.executed) {
             Some((at, _)) if at > self.finalized => None,
             Some((at, succeeds)) => {
-                let landing = Landing { signature: attempt.signature, slot: Slot(at) };
+                let landing = Landing { signature: attempt.signature, slot: Slot(at), answer: None };
                 let failure = Failure::new(ErrorCode::TransactionFailed, "it failed");
                 Some(if succeeds {
                     OrderEvent::Landed { landing, fill: None, fee: None }
@@ -190,8 +200,18 @@ impl World {
                 finalized_height: BlockHeight(self.finalized),
                 searched_at: Slot(self.finalized),
                 witnesses: 1,
+                finalized_slot: None,
+                absences: Vec::new(),
             },
         })
+    }
+
+    /// A mark is put on the stored order itself; who holds a copy of it learns of it by losing the next swap.
+    fn mark(&mut self, event: &OrderEvent) {
+        let before = self.stored.status.clone();
+        let marked = self.stored.apply(event, OffsetDateTime::UNIX_EPOCH).is_ok();
+        assert!(self.stored.status == before, "a mark never says how an order ends");
+        assert!(!marked || !before.name().is_terminal() || before.has_work());
     }
 
     /// The journal: apply, compare and swap.
@@ -267,7 +287,8 @@ proptest! {
                 ended = Some(world.stored.status.clone());
             }
         }
-        // Whatever happened, one worker that goes on ends the order.
+        // Whatever happened, one worker that goes on ends the order, once it is replayed if it was set aside.
+        world.act(Act::Replay);
         for _ in 0..40 {
             world.act(Act::Stride(0));
             world.act(Act::Blocks(LIFE + FORK_DEPTH + 1));

@@ -6,7 +6,10 @@ use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use time::OffsetDateTime;
 
 use super::*;
-use crate::domain::{BaseUnits, BlockHeight, Bps, ExpiryProof, OrderId, QuoteOutcome, Route, Slot, StoredEvent};
+use crate::domain::{
+    Absence, BaseUnits, BlockHeight, Bps, Commitment, ExpiryProof, OrderId, Poison, QuoteOutcome, Route, Slot,
+    StatusAnswer, StoredEvent,
+};
 
 pub(super) fn quote(executable: bool) -> Quote {
     Quote {
@@ -45,7 +48,7 @@ fn attempt() -> Attempt {
 }
 
 fn landing() -> Landing {
-    Landing { signature: attempt().signature, slot: Slot(9) }
+    Landing { signature: attempt().signature, slot: Slot(9), answer: None }
 }
 
 fn fill() -> Fill {
@@ -59,6 +62,8 @@ fn proof(height: u64) -> ExpiryProof {
         finalized_height: BlockHeight(height),
         searched_at: Slot(400),
         witnesses: 1,
+        finalized_slot: None,
+        absences: Vec::new(),
     }
 }
 
@@ -102,6 +107,8 @@ fn events() -> Vec<OrderEvent> {
         E::Failed { failure: failure() },
         E::ChainReset,
         E::Cancelled,
+        E::SetAside { cause: Poison::Stuck, reason: String::new() },
+        E::Replayed,
     ]
 }
 
@@ -136,6 +143,15 @@ fn exactly_these_transitions_can_happen() {
     ];
     for (name, state) in states() {
         for event in events() {
+            if matches!(event, OrderEvent::SetAside { .. } | OrderEvent::Replayed) {
+                assert_eq!(
+                    state.apply(&event).ok(),
+                    state.has_work().then(|| state.clone()),
+                    "{name} + {}",
+                    event.name()
+                );
+                continue;
+            }
             let expected = allowed.iter().find(|(from, what, _)| *from == name && *what == event.name());
             let got = state.apply(&event);
             assert_eq!(
@@ -157,7 +173,7 @@ fn nothing_but_proof_leads_out_of_submitted_by_expiry() {
     assert!(submitted.apply(&OrderEvent::Expired { proof: proof(151) }).is_ok());
     let other = ExpiryProof { signature: Signature::from([8; 64]), ..proof(151) };
     assert!(submitted.apply(&OrderEvent::Expired { proof: other }).is_err());
-    let landed_elsewhere = Landing { signature: Signature::from([8; 64]), slot: Slot(1) };
+    let landed_elsewhere = Landing { signature: Signature::from([8; 64]), slot: Slot(1), answer: None };
     assert!(submitted.apply(&OrderEvent::Landed { landing: landed_elsewhere, fill: None, fee: None }).is_err());
 }
 
@@ -204,4 +220,39 @@ fn a_proof_that_was_stored_before_witnesses_were_counted_has_one_and_none_prove_
     assert_eq!(read, proof(151));
     assert!(read.covers(&attempt()));
     assert!(!ExpiryProof { witnesses: 0, ..read }.covers(&attempt()));
+}
+
+#[test]
+fn events_that_were_stored_before_answers_were_kept_can_still_be_read() {
+    let landed = format!(
+        r#"{{"event":"landed","landing":{{"signature":"{}","slot":9}},"fill":null,"fee":null}}"#,
+        attempt().signature
+    );
+    let read: OrderEvent = serde_json::from_str(&landed).unwrap();
+    assert_eq!(read, OrderEvent::Landed { landing: landing(), fill: None, fee: None });
+    let expired = format!(
+        r#"{{"event":"expired","proof":{{"signature":"{}","lastValidBlockHeight":150,"finalizedHeight":151,
+            "searchedAt":400,"witnesses":1}}}}"#,
+        attempt().signature
+    );
+    let read: OrderEvent = serde_json::from_str(&expired).unwrap();
+    assert_eq!(read, OrderEvent::Expired { proof: proof(151) });
+}
+
+#[test]
+fn the_answers_that_decided_are_part_of_the_event() {
+    let answer = StatusAnswer {
+        endpoint: "rpc.example".into(),
+        context_slot: Slot(12),
+        confirmation_status: Commitment::Finalized,
+        err: Some(serde_json::json!({"InstructionError": [3, {"Custom": 6005}]})),
+    };
+    let absences = vec![Absence { endpoint: "rpc.example".into(), context_slot: Slot(400) }];
+    for event in [
+        OrderEvent::Rejected { landing: Landing { answer: Some(answer), ..landing() }, failure: failure() },
+        OrderEvent::Expired { proof: ExpiryProof { finalized_slot: Some(Slot(399)), absences, ..proof(151) } },
+    ] {
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<OrderEvent>(&text).unwrap(), event, "{text}");
+    }
 }

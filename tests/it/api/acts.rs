@@ -53,7 +53,7 @@ pub fn attempt(order: &Order) -> Attempt {
 }
 
 pub fn landing(attempt: &Attempt) -> Landing {
-    Landing { signature: attempt.signature, slot: Slot(9) }
+    Landing { signature: attempt.signature, slot: Slot(9), answer: None }
 }
 
 pub fn landed(attempt: &Attempt, fill: Option<Fill>) -> OrderEvent {

@@ -19,8 +19,8 @@ async fn landed(scene: &Scene) -> String {
     let (attempt, _) = scene.transfer().await;
     scene.world.rpc.send(&attempt.wire, attempt.context_slot).await.unwrap();
     eventually("the transfer to land", || async {
-        let (_, states) = scene.world.rpc.signature_states(&[attempt.signature]).await.unwrap();
-        if matches!(states[0], swapd::chain::SignatureState::Landed { .. }) { Ok(()) } else { Err(()) }
+        let said = scene.world.rpc.signature_states(&[attempt.signature]).await.unwrap();
+        if matches!(said.states[0], swapd::chain::SignatureState::Landed { .. }) { Ok(()) } else { Err(()) }
     })
     .await;
     attempt.signature.to_string()

@@ -3,6 +3,7 @@
 //! Each scenario takes the URL of a fresh, empty database, so that it may open it as often as it likes.
 
 mod caps;
+mod dead_letters;
 mod groups;
 mod life;
 mod outages;
@@ -40,6 +41,11 @@ macro_rules! on_every_backend {
 }
 
 on_every_backend![
+    dead_letters::an_order_is_set_aside_and_comes_back_as_it_was,
+    dead_letters::only_what_has_something_left_to_do_can_be_set_aside,
+    dead_letters::a_row_that_cannot_be_read_is_set_aside_and_listed,
+    dead_letters::take_ups_are_counted_until_the_order_moves_or_is_put_down,
+    dead_letters::an_unknown_outcome_is_kept_until_there_is_evidence,
     life::an_order_comes_back_with_every_field,
     life::an_order_lives_from_created_to_settled,
     life::every_attempt_keeps_its_outcome,

@@ -3,8 +3,9 @@
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use swapd::{
     domain::{
-        Attempt, BaseUnits, BlockHeight, Bps, Dialect, ExpiryProof, Fill, HourCaps, Lamports, Landing, NewOrder, Order,
-        OrderEvent, OrderId, OrderKind, Quote, QuoteOutcome, Route, Slot, StoredEvent, Swap, Token, VenueId,
+        Absence, Attempt, BaseUnits, BlockHeight, Bps, Dialect, ExpiryProof, Fill, HourCaps, Lamports, Landing,
+        NewOrder, Order, OrderEvent, OrderId, OrderKind, Quote, QuoteOutcome, Route, Slot, StoredEvent, Swap, Token,
+        VenueId,
     },
     store::{Creation, Reservation, SharedStore, StoreError},
 };
@@ -87,7 +88,7 @@ pub fn attempt(order: &Order) -> Attempt {
 }
 
 pub fn landing(attempt: &Attempt) -> Landing {
-    Landing { signature: attempt.signature, slot: Slot(420_000_005) }
+    Landing { signature: attempt.signature, slot: Slot(420_000_005), answer: None }
 }
 
 pub fn fill() -> Fill {
@@ -101,6 +102,8 @@ pub fn expired(attempt: &Attempt) -> OrderEvent {
         finalized_height: BlockHeight(attempt.last_valid_block_height.0 + 1),
         searched_at: Slot(430_000_000),
         witnesses: 2,
+        finalized_slot: Some(Slot(429_999_999)),
+        absences: vec![Absence { endpoint: "rpc.example".into(), context_slot: Slot(430_000_000) }],
     };
     OrderEvent::Expired { proof }
 }

@@ -252,7 +252,12 @@ impl Daemon {
 
     /// Starts one with a configuration file, without waiting for anything.
     pub fn spawn(config: &Path, role: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_swapd"))
+        Self::run(Command::new(env!("CARGO_BIN_EXE_swapd")), config, role)
+    }
+
+    /// The same, started by a command that hands its arguments on to the daemon.
+    pub fn run(mut command: Command, config: &Path, role: &str) -> Self {
+        let mut child = command
             .args(["--log-json", "--config"])
             .arg(config)
             .args(["serve", "--role", role])
@@ -290,7 +295,8 @@ impl Daemon {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.ready.borrow().address.expect("this role serves no API"))
+        let address = self.ready.borrow().address;
+        format!("http://{}", address.unwrap_or_else(|| panic!("it serves no API:\n{}", self.log())))
     }
 
     pub fn ws(&self) -> String {

@@ -5,6 +5,7 @@ pub mod cut;
 #[cfg(feature = "localnet")]
 pub mod daemon;
 pub mod servers;
+pub mod sql;
 
 use std::{future::Future, time::Duration};
 

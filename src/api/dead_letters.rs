@@ -1,0 +1,65 @@
+//! Dead letters over REST: which orders wait for a person, and how they are taken up again.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ApiError, ApiState,
+    body::{IdInPath, Params},
+    orders::{before, page_size},
+    views::{self, timestamp},
+};
+use crate::{engine::ReplayError, store::DeadLetter};
+
+/// Which page.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PageParams {
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// `GET /v1/dead-letters`: newest first, with the `cursor` of the next page if there is one.
+pub async fn list(State(state): State<ApiState>, Params(params): Params<PageParams>) -> Result<Response, ApiError> {
+    let limit = page_size(params.limit)?;
+    let before = before(params.cursor.as_deref())?;
+    // One more than asked for tells whether there is a next page.
+    let mut letters = state.store().dead_letters(before, limit + 1).await?;
+    let more = letters.len() > limit as usize;
+    letters.truncate(limit as usize);
+    let next_cursor = if more { letters.last().map(|letter| letter.order_id) } else { None };
+    let letters: Vec<_> = letters.iter().map(view).collect();
+    Ok(Json(json!({ "deadLetters": letters, "nextCursor": next_cursor })).into_response())
+}
+
+/// `POST /v1/dead-letters/{id}/replay`: the order goes on from where it stands.
+pub async fn replay(State(state): State<ApiState>, IdInPath(id): IdInPath) -> Result<Response, ApiError> {
+    state.intake().replay(id).await?;
+    Ok(Json(json!({ "id": id, "replayed": true })).into_response())
+}
+
+fn view(letter: &DeadLetter) -> Value {
+    json!({
+        "id": letter.order_id,
+        "status": letter.status,
+        "tokenIn": letter.token_in,
+        "tokenOut": letter.token_out,
+        "txHash": letter.signature,
+        "setAside": views::set_aside(&letter.aside),
+        "createdAt": timestamp(letter.created_at),
+    })
+}
+
+impl From<ReplayError> for ApiError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::NotFound(_) => Self::no_order(),
+            error => Self::new(error.code(), error.to_string()).because(error),
+        }
+    }
+}
