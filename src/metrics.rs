@@ -3,7 +3,10 @@
 //! Owns the names and their descriptions. Whoever does a thing counts it where it happens, through the `metrics` facade,
 //! as logging is done: without a recorder that costs next to nothing. Never decides anything by a number.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -105,8 +108,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// When another recorder was installed before.
 pub fn recorder() -> Result<PrometheusHandle, BuildError> {
-    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = RECORDER.get() {
+    static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut recorder = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*recorder {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new()
@@ -123,7 +127,7 @@ pub fn recorder() -> Result<PrometheusHandle, BuildError> {
         describe_histogram!(name, unit, says);
     }
     metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    Ok(RECORDER.get_or_init(|| handle).clone())
+    Ok(recorder.insert(handle).clone())
 }
 
 /// Counts one thing that took `time`.

@@ -144,10 +144,10 @@ mod tests {
         let slot = Arc::new(AtomicU64::new(100));
         let (node, snapshots) = scene(slot.clone()).await;
         let keys = [Pubkey::new_unique(), Pubkey::new_unique()];
-        // Two blockhashes, ten blocks and two seconds apart.
+        // Two blockhashes, twenty blocks and four seconds apart.
         snapshots.tip.blockhash().await.unwrap();
-        tokio::time::advance(Duration::from_secs(2)).await;
-        slot.store(110, Ordering::Relaxed);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        slot.store(120, Ordering::Relaxed);
         snapshots.tip.blockhash().await.unwrap();
         let block = snapshots.tip.block_time().unwrap();
         assert!(block >= Duration::from_millis(200) && block < Duration::from_millis(205), "{block:?}");

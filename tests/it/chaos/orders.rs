@@ -156,6 +156,7 @@ async fn a_poor_payers_swap_is_called_executed_when_its_effects_are_seen() {
     let daemon = Daemon::start(&scene.world, &setup, "all").await;
     let before = scene.usdc().await;
     let hidden = scene.rule(Rule::new(Fault::Hide { signatures: Vec::new() }));
+    scene.rule(Rule::new(Fault::LoseNotification).on(&["logsNotification"]));
     let id = daemon.order(&order(0)).await;
     eventually("the swap", || async { if scene.usdc().await > before { Ok(()) } else { Err(()) } }).await;
     scene.world.set_lamports(&scene.world.wallets[0], 5_000).await;

@@ -55,7 +55,7 @@ pub async fn random_kills(backend: Backend, kills: usize, seed: u64, progress: &
     let world = World::start(SLOT, 3).await;
     let before = Before::read(&world).await;
     let chaos = proxy(&world, BAD_DAY, seed).await;
-    let mut setup = backend.setup(&world, "[engine]\nunknown_after = \"2s\"\n").await;
+    let mut setup = backend.setup(&world, "[engine]\nunknown_after = \"2s\"\nmax_take_ups = 10000\n").await;
     setup.endpoint = Some((chaos.rpc_url(), chaos.ws_url()));
     let mut fleet = Fleet::start(&world, setup, backend).await;
     let client = Client::new(fleet.url());

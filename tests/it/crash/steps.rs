@@ -29,6 +29,7 @@ const SIMULATION: &str = "simulateTransaction";
 const SEND: &str = "sendTransaction";
 const STATUSES: &str = "getSignatureStatuses";
 const DETAILS: &str = "getTransaction";
+const RECORDS: &str = "logsNotification";
 
 /// An order, where it stood at a death, and how it has to end.
 struct Expected {
@@ -175,6 +176,7 @@ impl Stage<'_> {
         let id = self.order().await;
         self.dies_at(id, "landed", "confirmed").await;
 
+        self.befall(RECORDS, Fault::LoseNotification);
         self.befall(DETAILS, Fault::Refuse(Refusal::NodeUnhealthy));
         let id = self.order().await;
         self.stands_at(&id, "landed").await;
@@ -182,6 +184,7 @@ impl Stage<'_> {
         assert_eq!(order["filled"], Value::Null, "without details");
         self.dies_at(id, "landed", "confirmed").await;
 
+        self.befall(RECORDS, Fault::LoseNotification);
         let refused = self.befall(DETAILS, Fault::Refuse(Refusal::NodeUnhealthy));
         let id = self.order().await;
         self.stands_at(&id, "landed").await;
