@@ -36,7 +36,7 @@ use crate::{
     api,
     chain::{Confirmer, Halt, Rpc, Tip, Wallet, confirmer, fees::Fees, push::Push},
     config::{Cluster, Config, Secret},
-    domain::Lamports,
+    domain::{Bps, Lamports},
     engine::{
         Executor, Intake, Journal, Parts, Policy, Rents, Treasury,
         execute::Stop,
@@ -284,6 +284,8 @@ impl App {
                 max_connections: config.api.max_connections,
                 max_sockets: config.api.max_sockets,
                 request_timeout: config.api.request_timeout,
+                percent_slippage: Bps::new(config.orders.percent_slippage_bps)
+                    .context("`orders.percent_slippage_bps` is above 10000 basis points")?,
                 shutdown_grace: LAST_STEP,
                 ..api::Options::default()
             },

@@ -48,7 +48,8 @@ impl FromRequest<ApiState> for JsonBytes {
             return Err(ApiError::new(
                 ErrorCode::UnsupportedMediaType,
                 "the body must be JSON: send `Content-Type: application/json`",
-            ));
+            )
+            .framework("FST_ERR_CTP_INVALID_MEDIA_TYPE"));
         }
         let limit = state.options().body_limit;
         let mut bytes = Vec::new();
@@ -69,7 +70,7 @@ impl FromRequest<ApiState> for JsonBytes {
         }
         if surplus > 0 {
             let message = format!("the body is larger than {limit} bytes, which is the limit");
-            return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
+            return Err(ApiError::new(ErrorCode::BodyTooLarge, message).framework("FST_ERR_CTP_BODY_TOO_LARGE"));
         }
         Ok(Self(bytes))
     }

@@ -49,7 +49,12 @@ pub use self::{
     server::serve,
     views::Views,
 };
-use crate::{domain::ErrorCode, engine::Intake, router::Router, store::SharedStore};
+use crate::{
+    domain::{Bps, ErrorCode},
+    engine::Intake,
+    router::Router,
+    store::SharedStore,
+};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -78,6 +83,8 @@ pub struct Options {
     pub send_timeout: Duration,
     /// How long an older client's `confirmed` waits for the amounts really moved before the quoted ones are sent.
     pub settle_wait: Duration,
+    /// Slippage of an order in the dialect that gives it in percent, when it gives none.
+    pub percent_slippage: Bps,
 }
 
 impl Default for Options {
@@ -95,6 +102,7 @@ impl Default for Options {
             ping_interval: Duration::from_secs(15),
             send_timeout: Duration::from_secs(5),
             settle_wait: Duration::from_secs(2),
+            percent_slippage: Bps::new(50).expect("below 10 000"),
         }
     }
 }

@@ -75,6 +75,7 @@ impl OrderWords {
             max_in: either("maxIn", self.max_in, self.max_in_base)?,
             slippage_bps,
             wallet: self.wallet,
+            pool_wish: None,
         })
     }
 }

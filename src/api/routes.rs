@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{ApiError, ApiState, auth, compat, health, orders, quotes, receipt, request, stream, tokens};
+use super::{ApiError, ApiState, auth, compat, error::Shape, health, orders, quotes, receipt, request, stream, tokens};
 use crate::domain::ErrorCode;
 
 /// Everything under one roof.
@@ -45,8 +45,12 @@ async fn no_route(method: Method, uri: Uri) -> ApiError {
     }))
 }
 
-async fn no_method(method: Method) -> ApiError {
-    ApiError::new(ErrorCode::MethodNotAllowed, format!("this path does not take {method}"))
+/// To the older engines a path was only what it took.
+async fn no_method(method: Method, uri: Uri) -> ApiError {
+    match Shape::of(uri.path()) {
+        Shape::V1 => ApiError::new(ErrorCode::MethodNotAllowed, format!("this path does not take {method}")),
+        Shape::Compat => no_route(method, uri).await,
+    }
 }
 
 async fn no_sniffing(mut response: axum::response::Response) -> axum::response::Response {

@@ -29,7 +29,7 @@ pub const POLICY: u16 = 1008;
 /// Close code: come again later, with `since`.
 pub const TRY_AGAIN: u16 = 1013;
 
-/// The largest message taken from a client: all it has to say is `ping`.
+/// The largest message taken from a client: `ping`, or an order.
 const LARGEST_MESSAGE: usize = 4 * 1024;
 /// Bytes kept for what a client says, as long as its socket lives. The library's 128 KiB are meant for peers that talk
 /// much; thousands of clients that only listen would hold hundreds of megabytes.
@@ -64,6 +64,12 @@ pub enum Step {
 pub trait Source: Send {
     /// The next step. Has to be cancel-safe.
     fn next(&mut self) -> impl Future<Output = Step> + Send;
+
+    /// Takes what the client said, other than `ping`, and may answer. Ends by itself in bounded time, and is not dropped
+    /// before.
+    fn hear(&mut self, _text: &str) -> impl Future<Output = Option<Utf8Bytes>> + Send {
+        async { None }
+    }
 
     /// Where a client can resume that has got nothing yet, on sockets that can.
     fn start(&self) -> Option<u64> {
@@ -150,8 +156,14 @@ impl Socket {
                         Some(Ok(Message::Text(text))) if text.as_str().trim() == "ping" => {
                             (Message::Text(Utf8Bytes::from_static(r#"{"type":"pong"}"#)), None)
                         }
+                        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                            match source.hear(&String::from_utf8_lossy(&message.into_data())).await {
+                                Some(answer) => (Message::Text(answer), None),
+                                None => continue,
+                            }
+                        }
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                        Some(Ok(_)) => continue,
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                     }
                 },
                 _ = pings.tick() => {

@@ -357,6 +357,7 @@ mod tests {
             slippage: Bps::new(100).unwrap(),
             limit: None,
             wallet: None,
+            pool_wish: None,
         };
         let chosen = Quote {
             venue: VenueId::RaydiumCpmm,

@@ -14,6 +14,6 @@ pub use amount::{AmountError, BaseUnits, BlockHeight, Bps, Lamports, Rounding, S
 pub use error::{ErrorCode, Failure};
 pub use event::{Attempt, ExpiryProof, Fill, Landing, OrderEvent, StoredEvent};
 pub use lifecycle::{IllegalTransition, NextStep, OrderStatus, Status};
-pub use order::{Dialect, NewOrder, Order, OrderId, OrderKind, Swap, Token};
+pub use order::{Dialect, NewOrder, Order, OrderId, OrderKind, PoolWish, Swap, Token};
 pub use quote::{Pair, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, VenueId};
 pub use request::{AmountText, OrderRefused, OrderRequest, Rules, validate};

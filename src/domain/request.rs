@@ -2,7 +2,7 @@
 
 use solana_sdk::pubkey::Pubkey;
 
-use super::{AmountError, BaseUnits, Bps, Dialect, ErrorCode, NewOrder, OrderKind, Swap, Token};
+use super::{AmountError, BaseUnits, Bps, Dialect, ErrorCode, NewOrder, OrderKind, PoolWish, Swap, Token};
 
 /// A request nobody has checked yet: what every dialect is translated to.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct OrderRequest {
     pub slippage_bps: Option<i64>,
     /// Base58 public key of the wallet to use.
     pub wallet: Option<String>,
+    /// The pool to use.
+    pub pool_wish: Option<PoolWish>,
 }
 
 /// An amount as it was written.
@@ -169,7 +171,8 @@ pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Resu
                 .map_err(|_| OrderRefused::new(ErrorCode::InvalidRequest, "`wallet` is not a base58 public key"))
         })
         .transpose()?;
-    Ok(NewOrder { kind: OrderKind::Market, dialect, token_in, token_out, swap, slippage, limit, wallet })
+    let pool_wish = request.pool_wish.clone();
+    Ok(NewOrder { kind: OrderKind::Market, dialect, token_in, token_out, swap, slippage, limit, wallet, pool_wish })
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use time::OffsetDateTime;
 
 use super::{Journal, JournalError};
 use crate::{
-    domain::{Dialect, ErrorCode, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, Rules, validate},
+    domain::{
+        Dialect, ErrorCode, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, PoolWish, Rules, validate,
+    },
     queue::SharedQueue,
     store::{Creation, IdempotencyKey, SharedStore, StoreError},
 };
@@ -205,6 +207,10 @@ fn digest(new: &NewOrder) -> [u8; 32] {
     ] {
         hash.update(part.as_bytes());
         hash.update([0]);
+    }
+    if let Some(PoolWish { address, base_in }) = &new.pool_wish {
+        hash.update(address.as_deref().unwrap_or_default().as_bytes());
+        hash.update([0, base_in.map_or(2, u8::from)]);
     }
     hash.finalize().into()
 }

@@ -116,10 +116,12 @@ pub async fn open(url: &str) -> Result<SharedStore, StoreError> {
     }
 }
 
-/// The one migration of a backend so far. They are numbered from 1 and never edited once released.
-fn migrations(first: &'static str) -> Migrator {
-    let first = Migration::new(1, "orders".into(), MigrationType::Simple, first.into(), false);
-    Migrator { migrations: vec![first].into(), ..Migrator::DEFAULT }
+/// A backend's migrations by number and name. Never edited once released.
+fn migrations<const N: usize>(texts: [(i64, &'static str, &'static str); N]) -> Migrator {
+    let migration = |(number, name, text): (i64, &'static str, &'static str)| {
+        Migration::new(number, name.into(), MigrationType::Simple, text.into(), false)
+    };
+    Migrator { migrations: texts.map(migration).to_vec().into(), ..Migrator::DEFAULT }
 }
 
 /// What a reservation lacks.

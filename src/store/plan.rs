@@ -312,6 +312,7 @@ mod tests {
             slippage: Bps::default(),
             limit: None,
             wallet: None,
+            pool_wish: None,
         };
         Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
     }

@@ -43,8 +43,8 @@ const WRITERS_LOCK: i64 = 0x7377_6170_6401;
 
 const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
-    token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, signatures::bigint, \
-    retries::bigint, version, created_at, updated_at";
+    token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, pool_wish::text, \
+    signatures::bigint, retries::bigint, version, created_at, updated_at";
 const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payload::text, e.created_at, \
     o.token_in_symbol, o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
@@ -94,7 +94,10 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
     let failed = |error: &dyn std::error::Error| StoreError::Open(error.to_string());
     let connected = timeout(CONNECT * 5, PgConnection::connect_with(options)).await;
     let mut connection = connected.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    let schema = migrations(include_str!("../../migrations/postgres/0001_orders.sql"));
+    let schema = migrations([
+        (1, "orders", include_str!("../../migrations/postgres/0001_orders.sql")),
+        (3, "pool wish", include_str!("../../migrations/postgres/0003_pool_wish.sql")),
+    ]);
     schema.run(&mut connection).await.map_err(|error| failed(&error))?;
     connection.close().await.map_err(|error| failed(&error))
 }

@@ -35,7 +35,7 @@ const READERS: u32 = 4;
 
 const ORDER: &str = "id, kind, dialect, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
     token_out_symbol, token_out_mint, token_out_decimals, token_out_program, mode, amount, slippage_bps, limit_amount, \
-    wallet, signatures, retries, version, created_at, updated_at";
+    wallet, pool_wish, signatures, retries, version, created_at, updated_at";
 const EVENT: &str = "e.cursor, e.order_id, e.seq, e.status, e.payload, e.created_at, o.token_in_symbol, \
     o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 
@@ -89,7 +89,10 @@ impl SqliteStore {
             .await
             .map_err(failed)?;
         if !read_only {
-            let schema = migrations(include_str!("../../migrations/sqlite/0001_orders.sql"));
+            let schema = migrations([
+                (1, "orders", include_str!("../../migrations/sqlite/0001_orders.sql")),
+                (3, "pool wish", include_str!("../../migrations/sqlite/0003_pool_wish.sql")),
+            ]);
             schema.run(&write_pool).await.map_err(|error| StoreError::Open(error.to_string()))?;
         }
         let read_pool = if in_memory {

@@ -99,6 +99,7 @@ const ORDERS: Table = Table {
         ("slippage_bps", Integer, Never),
         ("limit_amount", Amount, Replace),
         ("wallet", Text, Replace),
+        ("pool_wish", Json, Never),
         ("signatures", Small, Replace),
         ("retries", Small, Replace),
         ("failure_code", Text, Replace),

@@ -64,6 +64,7 @@ async fn signed_and_died(world: &World, setup: &Setup, bound: Bound, blockhash: 
         slippage: Bps::new(100).unwrap(),
         limit: Some(limit),
         wallet: None,
+        pool_wish: None,
     };
     let mut order = Order::create(OrderId::new(), new, OffsetDateTime::now_utc());
     journal.create(&order, None).await.unwrap();

@@ -7,6 +7,8 @@ mod chaos;
 #[cfg(feature = "localnet")]
 mod crowd;
 #[cfg(feature = "localnet")]
+mod dialects;
+#[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
 mod metrics;

@@ -94,6 +94,7 @@ impl World {
             slippage: Bps::default(),
             limit: None,
             wallet: None,
+            pool_wish: None,
         };
         let stored = Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH);
         Self { stored, sent: Vec::new(), height: 0, finalized: 0, signed: 0, workers: Default::default() }

@@ -3,5 +3,5 @@
 mod acts;
 mod compat;
 mod rest;
-mod served;
+pub mod served;
 mod stream;

@@ -4,7 +4,7 @@ use solana_sdk::pubkey::Pubkey;
 use swapd::{
     domain::{
         BaseUnits, Bps, Dialect, ErrorCode, Failure, Lamports, NewOrder, Order, OrderEvent, OrderId, OrderStatus,
-        Status, Swap, VenueId,
+        PoolWish, Status, Swap, VenueId,
     },
     store::{Creation, StoreError},
 };
@@ -19,13 +19,14 @@ pub async fn an_order_comes_back_with_every_field(url: String) {
     let store = open(&url).await;
     let plain = order();
     let full = NewOrder {
-        dialect: Dialect::S3,
+        dialect: Dialect::Percent,
         token_in: token("wei\"rd ünïcode", 0),
         token_out: token("X", 255),
         swap: Swap::ExactOut(BaseUnits::new(u64::MAX)),
         slippage: Bps::new(10_000).unwrap(),
         limit: Some(BaseUnits::new(u64::MAX - 1)),
         wallet: Some(Pubkey::new_unique()),
+        pool_wish: Some(PoolWish { address: Some("a \"pool\"".into()), base_in: Some(false) }),
         ..sample::new_order()
     };
     let full = Order::create(OrderId::new(), full, START);

@@ -27,6 +27,7 @@ pub fn new_order() -> NewOrder {
         slippage: Bps::new(100).unwrap(),
         limit: None,
         wallet: None,
+        pool_wish: None,
     }
 }
 
