@@ -11,6 +11,7 @@
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
+//! stall     peers that stop reading
 //! compat    the older engines' clients, by dialect          health    /health, /ready
 //! ```
 
@@ -30,6 +31,7 @@ pub mod request;
 mod routes;
 pub mod server;
 pub mod socket;
+mod stall;
 pub mod stream;
 pub mod tokens;
 pub mod views;
