@@ -104,7 +104,7 @@ impl MetricsPage {
     }
 }
 
-/// `GET /metrics`.
+/// `GET /metrics`: what is counted, for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "metrics", tag = tag::SERVICE,
     responses((status = 200, description = "The page", content_type = "text/plain", body = String))
