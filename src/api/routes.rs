@@ -48,9 +48,8 @@ fn all_keyed() -> Router<ApiState> {
 
 /// Everything under one roof.
 pub fn router(state: ApiState) -> Router {
-    let keyed = all_keyed()
-        .merge(state.metrics().clone().router())
-        .route_layer(from_fn_with_state(state.clone(), auth::guard));
+    let keyed =
+        all_keyed().merge(state.metrics().clone().router()).route_layer(from_fn_with_state(state.clone(), auth::guard));
     all_open()
         .merge(keyed)
         .fallback(no_route)

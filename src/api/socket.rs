@@ -112,11 +112,13 @@ where
     }))
 }
 
-/// A socket that is open, as long as this lives.
-struct Counted(metrics::Gauge);
+/// A socket or stream that is open, as long as this lives.
+pub struct Counted(metrics::Gauge);
 
 impl Counted {
-    fn new() -> Self {
+    /// Counts one more.
+    #[expect(clippy::new_without_default, reason = "it is counted, which a default should not be")]
+    pub fn new() -> Self {
         let gauge = metrics::gauge!(names::SOCKETS);
         gauge.increment(1.0);
         Self(gauge)

@@ -26,6 +26,7 @@ use super::{
     body::Params,
     follow::Follow,
     openapi::{LastEventId, refusals::Streaming, tag},
+    socket::Counted,
     stream::{StreamParams, Wanted, farewell},
 };
 use crate::domain::{ErrorCode, OrderEvent, StoredEvent};
@@ -89,6 +90,7 @@ struct Events {
     closing: CancellationToken,
     place: Place,
     _room: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 /// Where a stream is.
@@ -116,6 +118,7 @@ impl Events {
             closing: state.closing().clone(),
             place: Place::Begin,
             _room: room,
+            _counted: Counted::new(),
         }
     }
 

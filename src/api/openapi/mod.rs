@@ -56,7 +56,7 @@ pub mod tag {
         (name = tag::ORDERS, description = "Submit, look at and cancel orders"),
         (name = tag::MARKET, description = "What may be traded, and at which price"),
         (name = tag::STREAMS, description = "Every event of every order, as it happens and from any place on"),
-        (name = tag::SERVICE, description = "Health, and the description of this API. Needs no key"),
+        (name = tag::SERVICE, description = "Health, metrics, and the description of this API"),
         (name = tag::OLDER, description = "The paths and words of older order engines, on the same orders"),
     ),
     components(schemas(
@@ -110,17 +110,7 @@ pub fn document() -> OpenApi {
     document.merge(keyed);
     document.merge(older::Open::openapi());
     for operation in operations(&mut document) {
-        for response in operation.responses.responses.values_mut() {
-            if let RefOr::T(response) = response {
-                response.headers.insert(
-                    "X-Request-Id".into(),
-                    text_header(
-                        "The request's id: the client's own if it sent a sane one. Name it when something went wrong",
-                    )
-                    .into(),
-                );
-            }
-        }
+        carries_id(operation);
     }
     let components = document.components.get_or_insert_default();
     for (name, scheme) in schemes() {
@@ -178,6 +168,16 @@ fn needs_key(operation: &mut Operation) {
     operation.security = Some(schemes.into_iter().chain([SecurityRequirement::default()]).collect());
     let responses = &mut operation.responses.responses;
     responses.entry("401".into()).or_insert_with(|| refusals::refusal(401, &[ErrorCode::Unauthorized]).into());
+}
+
+/// Every answer names its request.
+fn carries_id(operation: &mut Operation) {
+    let id = text_header("The request's id: the client's own if it sent a sane one. Name it when something went wrong");
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.headers.insert("X-Request-Id".into(), id.clone().into());
+        }
+    }
 }
 
 fn schemes() -> [(&'static str, SecurityScheme); 2] {

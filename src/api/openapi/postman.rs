@@ -6,15 +6,15 @@
 use serde_json::{Value, json};
 
 const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
-/// The media types of answers that end.
 const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// The collection of a document.
 pub fn collection(document: &Value) -> Value {
     let folders = entries(&document["tags"]).map(|(_, tag)| {
         let requests: Vec<Value> = operations(document)
             .filter(|(_, _, operation)| operation["tags"][0] == tag["name"] && ends(operation))
-            .map(|(path, method, operation)| request(document, path, method, operation))
+            .map(|(path, method, operation)| request(path, method, operation))
             .collect();
         json!({ "name": tag["name"], "description": tag["description"], "item": requests })
     });
@@ -52,22 +52,24 @@ fn entries(value: &Value) -> Box<dyn Iterator<Item = (&str, &Value)> + '_> {
 
 /// Whether an answer to it has an end.
 fn ends(operation: &Value) -> bool {
-    successes(operation).any(|(_, response)| response["content"][JSON].is_object())
+    successes(operation).any(|(_, response)| entries(&response["content"]).any(|(kind, _)| kind != EVENT_STREAM))
 }
 
 fn successes(operation: &Value) -> impl Iterator<Item = (&str, &Value)> {
     entries(&operation["responses"]).filter(|(status, _)| status.starts_with('2'))
 }
 
-fn request(document: &Value, path: &str, method: &str, operation: &Value) -> Value {
+fn request(path: &str, method: &str, operation: &Value) -> Value {
     let path = path.replace("{id}", "{{orderId}}");
     let (mut query, mut headers) = (Vec::new(), Vec::new());
     for (_, parameter) in entries(&operation["parameters"]) {
+        // What has no example is there to be filled in.
+        let example = parameter.get("example").unwrap_or(&parameter["schema"]["example"]);
         let entry = json!({
             "key": parameter["name"],
-            "value": example(document, parameter),
+            "value": example,
             "description": parameter["description"],
-            "disabled": example(document, parameter).is_null() || parameter["in"] == "header",
+            "disabled": example.is_null(),
         });
         match parameter["in"].as_str() {
             Some("query") => query.push(entry),
@@ -99,15 +101,6 @@ fn request(document: &Value, path: &str, method: &str, operation: &Value) -> Val
     let script = script(operation);
     let event = json!([{ "listen": "test", "script": { "type": "text/javascript", "exec": script } }]);
     json!({ "name": name.trim_end_matches('.'), "request": request, "event": event })
-}
-
-/// A parameter's example, of itself or of its schema.
-fn example(document: &Value, parameter: &Value) -> Value {
-    let schema = &parameter["schema"];
-    let named = schema["$ref"].as_str().and_then(|name| document.pointer(name.trim_start_matches('#')));
-    let examples = [&parameter["example"], &schema["example"], named.map_or(&Value::Null, |schema| &schema["example"])];
-    let required = parameter["required"] == true;
-    examples.into_iter().find(|example| required && !example.is_null()).cloned().unwrap_or_default()
 }
 
 /// The first example of a body.
