@@ -4,7 +4,10 @@
 //! described here and not beside the handlers. A test holds this list against the routes of `compat`.
 #![expect(dead_code, reason = "described, never called or built")]
 
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{
+    IntoParams, IntoResponses, PartialSchema, ToSchema,
+    openapi::{Ref, RefOr, Schema, schema::AnyOfBuilder},
+};
 
 use super::{
     IdempotencyKey, OrderIdInPath,
@@ -17,7 +20,7 @@ use super::{
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(execute, execute_socket, show, status, status_at_root, socket),
-    components(schemas(RefusedOlder, RefusedSocket))
+    components(schemas(RefusedOlder, RefusedSocket, PlainOrder, TypedOrder))
 )]
 pub struct Older;
 
@@ -27,12 +30,20 @@ pub struct Older;
 pub struct Open;
 
 /// An order in the words of one of the older engines: which words, decides how it is answered and told.
-#[derive(ToSchema)]
-#[serde(untagged)]
-enum OlderOrder {
-    Plain(PlainOrder),
-    Typed(TypedOrder),
+/// A typed body is also a plain one, so this is no choice between the two.
+struct OlderOrder;
+
+impl PartialSchema for OlderOrder {
+    fn schema() -> RefOr<Schema> {
+        let words = AnyOfBuilder::new()
+            .item(Ref::from_schema_name("PlainOrder"))
+            .item(Ref::from_schema_name("TypedOrder"))
+            .description(Some("An order in the words of one of the older engines, which decide how it is told."));
+        Schema::AnyOf(words.build()).into()
+    }
 }
+
+impl ToSchema for OlderOrder {}
 
 /// `tokenIn`, `tokenOut`, `amount`, and slippage fixed at one percent.
 #[derive(ToSchema)]
