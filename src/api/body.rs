@@ -33,6 +33,10 @@ impl JsonBytes {
         if self.0.is_empty() {
             return Err(ApiError::new(ErrorCode::MalformedBody, "the body is empty: send a JSON object"));
         }
+        // An array would be read as the fields in the order of their declaration.
+        if self.0.trim_ascii_start().first() == Some(&b'[') {
+            return Err(ApiError::new(ErrorCode::MalformedBody, "the body cannot be read: send a JSON object"));
+        }
         serde_json::from_slice(&self.0)
             .map_err(|error| ApiError::new(ErrorCode::MalformedBody, format!("the body cannot be read: {error}")))
     }

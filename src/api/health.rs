@@ -24,7 +24,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{ApiState, views::timestamp};
+use super::{
+    ApiState,
+    openapi::{
+        shapes::{Health, Ready},
+        tag,
+    },
+    views::timestamp,
+};
 use crate::{chain::Rpc, events::SharedBus, queue::SharedQueue, store::SharedStore};
 
 /// How long a part may take to answer.
@@ -126,8 +133,14 @@ impl Probes {
     }
 }
 
-/// `GET /health`: 200 as long as the process answers. `postgres` is the durable store and `redis` queue and bus,
+/// `GET /health`: 200 as long as the process answers.
+///
+/// `postgres` is the durable store and `redis` queue and bus,
 /// whatever they run on: the names are the older clients'.
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = tag::SERVICE,
+    responses((status = 200, description = "The process answers", body = Health))
+)]
 pub async fn health(State(state): State<ApiState>) -> Response {
     let parts = state.probes().parts().await;
     let redis = if parts.queue.is_ok() { parts.bus.word() } else { "error" };
@@ -141,6 +154,13 @@ pub async fn health(State(state): State<ApiState>) -> Response {
 }
 
 /// `GET /ready`: 200 when orders can be taken and executed, else 503 with what is missing.
+#[utoipa::path(
+    get, path = "/ready", operation_id = "ready", tag = tag::SERVICE,
+    responses(
+        (status = 200, description = "Orders can be taken and executed", body = Ready),
+        (status = 503, description = "Not now", body = Ready, headers(("Retry-After" = u64))),
+    )
+)]
 pub async fn ready(State(state): State<ApiState>) -> Response {
     let probes = state.probes();
     let parts = probes.parts().await;

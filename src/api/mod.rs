@@ -11,6 +11,8 @@
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
+//! sse       /v1/events, the same as Server-Sent Events      stall     peers that stop reading
+//! openapi   the description of all this, for programs, Postman and people
 //! compat    the older engines' clients, by dialect          health    /health, /ready
 //! ```
 
@@ -22,6 +24,7 @@ pub mod feed;
 pub mod follow;
 pub mod health;
 pub mod metrics;
+pub mod openapi;
 pub mod orders;
 pub mod origin;
 pub mod quotes;
@@ -30,6 +33,8 @@ pub mod request;
 mod routes;
 pub mod server;
 pub mod socket;
+pub mod sse;
+mod stall;
 pub mod stream;
 pub mod tokens;
 pub mod views;

@@ -17,7 +17,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, Options};
 use crate::{domain::ErrorCode, metrics as names};
 
 /// Close code: the end everybody expected.
@@ -40,6 +40,11 @@ const WRITE_BUFFER: usize = 8 * 1024;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Pings without an answer after which a peer is dead.
 const PINGS_UNANSWERED: u32 = 2;
+
+/// How long a socket may need for one write: a frame, and then the close that says why it was too slow.
+pub fn longest_write(options: &Options) -> Duration {
+    options.send_timeout + options.send_timeout.max(FAREWELL)
+}
 
 /// What a source wants done next.
 #[derive(Debug)]
@@ -113,11 +118,13 @@ where
     }))
 }
 
-/// A socket that is open, as long as this lives.
-struct Counted(metrics::Gauge);
+/// A socket or stream that is open, as long as this lives.
+pub struct Counted(metrics::Gauge);
 
 impl Counted {
-    fn new() -> Self {
+    /// Counts one more.
+    #[expect(clippy::new_without_default, reason = "it is counted, which a default should not be")]
+    pub fn new() -> Self {
         let gauge = metrics::gauge!(names::SOCKETS);
         gauge.increment(1.0);
         Self(gauge)

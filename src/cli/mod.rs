@@ -7,6 +7,7 @@ use logging::Logging;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    api::openapi,
     app::{App, Role},
     config::Config,
 };
@@ -71,6 +72,12 @@ enum Command {
     Swap(swap::Arguments),
     /// Try everything the daemon needs and say what would happen.
     Check(check::Arguments),
+    /// Print the description of the API: OpenAPI 3.1, or a Postman collection.
+    Openapi {
+        /// As a Postman collection, v2.1.
+        #[arg(long)]
+        postman: bool,
+    },
     /// Put a proxy with faults in front of a Solana endpoint, to see how its clients bear them.
     ChaosRpc(chaos::Arguments),
 }
@@ -112,6 +119,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Quote(arguments) => quote::run(arguments, config()?).await,
         Command::Swap(arguments) => swap::run(arguments).await,
         Command::Check(arguments) => check::run(arguments, config()?).await,
+        Command::Openapi { postman } => {
+            let document = if postman { openapi::collection() } else { serde_json::json!(openapi::document()) };
+            say!("{document:#}");
+            Ok(ExitCode::SUCCESS)
+        }
         Command::ChaosRpc(arguments) => chaos::run(arguments, interrupted()).await,
     }
 }

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use solana_sdk::pubkey::Pubkey;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{BaseUnits, Bps, ErrorCode, Failure, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair};
@@ -69,8 +70,9 @@ pub mod as_optional_string {
 }
 
 /// An order's identity: a version 7 UUID, so ids sort by creation time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = "uuid")]
 pub struct OrderId(pub Uuid);
 
 impl OrderId {
@@ -96,7 +98,7 @@ impl FromStr for OrderId {
 }
 
 /// What makes an order execute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderKind {
     /// At once, at the best price there is.
@@ -113,7 +115,7 @@ impl OrderKind {
 }
 
 /// Whose words an order's replies and frames are written in. Chosen at creation and stored with the order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// Our own API under `/v1`.
@@ -145,17 +147,19 @@ impl Dialect {
 }
 
 /// A token that may be traded: configured by mint, its decimals and program read from the chain at start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     /// The short name clients may use.
     pub symbol: String,
     /// The mint's address.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub mint: Pubkey,
     /// Fractional digits of a whole token.
     pub decimals: u8,
     /// SPL Token or Token-2022: the program that owns the mint.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub program: Pubkey,
 }
 

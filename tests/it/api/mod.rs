@@ -2,6 +2,8 @@
 
 mod acts;
 mod compat;
+mod events;
+mod openapi;
 mod rest;
 pub mod served;
 mod stream;

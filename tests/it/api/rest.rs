@@ -307,6 +307,10 @@ async fn what_does_not_exist_is_said_to_be_missing() {
         let answer = served.send(served.request(method, &path)).await;
         assert_eq!((answer.status, answer.code()), (status, code), "{method} {path} {answer:?}");
     }
+    let refused = served.send(served.request("DELETE", "/v1/orders")).await;
+    let mut methods: Vec<_> = refused.header("allow").split(',').collect();
+    methods.sort_unstable();
+    assert_eq!(methods, ["GET", "HEAD", "POST"], "a path says what it takes");
 }
 
 #[tokio::test]
