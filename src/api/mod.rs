@@ -11,12 +11,15 @@
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
+//! wallets, status               balances, promises; what this daemon is
+//! dashboard the page for people, its files in the binary
 //! compat    the older engines' clients, by dialect          health    /health, /ready
 //! ```
 
 pub mod auth;
 pub mod body;
 pub mod compat;
+pub mod dashboard;
 pub mod error;
 pub mod feed;
 pub mod follow;
@@ -30,9 +33,11 @@ pub mod request;
 mod routes;
 pub mod server;
 pub mod socket;
+pub mod status;
 pub mod stream;
 pub mod tokens;
 pub mod views;
+pub mod wallets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,13 +54,20 @@ pub use self::{
     server::serve,
     views::Views,
 };
-use crate::{domain::ErrorCode, engine::Intake, router::Router, store::SharedStore};
+use crate::{
+    domain::ErrorCode,
+    engine::{Holdings, Intake},
+    router::Router,
+    store::SharedStore,
+};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The key that everything but health demands; `None` lets everybody in.
     pub api_key: Option<ApiKey>,
+    /// The cluster's name, for people.
+    pub cluster: &'static str,
     /// Which web pages may come in.
     pub origins: Origins,
     /// Whether those pages may read answers across origins (the older engines' HTML dashboards need it).
@@ -84,6 +96,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             api_key: None,
+            cluster: "local",
             origins: Origins::default(),
             cors: false,
             body_limit: 16 * 1024,
@@ -113,6 +126,8 @@ pub struct Parts {
     pub probes: Arc<Probes>,
     /// What Prometheus reads.
     pub metrics: Arc<MetricsPage>,
+    /// What the wallets have, where this process has wallets.
+    pub holdings: Option<Arc<Holdings>>,
 }
 
 /// What every handler shares.
@@ -164,6 +179,10 @@ impl ApiState {
 
     pub(crate) fn probes(&self) -> &Probes {
         &self.0.parts.probes
+    }
+
+    pub(crate) fn holdings(&self) -> Option<&Holdings> {
+        self.0.parts.holdings.as_deref()
     }
 
     /// Cancelled when sockets have to close.

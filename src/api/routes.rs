@@ -10,7 +10,10 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{ApiError, ApiState, auth, compat, health, orders, quotes, receipt, request, stream, tokens};
+use super::{
+    ApiError, ApiState, auth, compat, dashboard, health, orders, quotes, receipt, request, status, stream, tokens,
+    wallets,
+};
 use crate::domain::ErrorCode;
 
 /// Everything under one roof.
@@ -22,6 +25,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/orders/{id}/receipt", get(receipt::receipt))
         .route("/v1/quote", get(quotes::quote))
         .route("/v1/tokens", get(tokens::tokens))
+        .route("/v1/wallets", get(wallets::wallets))
+        .route("/v1/status", get(status::status))
         .route("/v1/stream", get(stream::stream))
         .merge(compat::routes())
         .merge(state.metrics().clone().router())
@@ -29,7 +34,8 @@ pub fn router(state: ApiState) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
-        .route("/", get(compat::greeting))
+        .route("/", get(dashboard::page_or_greeting))
+        .route("/dashboard/{file}", get(dashboard::asset))
         .merge(keyed)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

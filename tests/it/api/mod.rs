@@ -2,6 +2,7 @@
 
 mod acts;
 mod compat;
+mod dashboard;
 mod rest;
 mod served;
 mod stream;
