@@ -104,6 +104,8 @@ export class Detail {
         h("span", { class: "muted small" }, `${clock(order.createdAt)}, ${day(order.createdAt)}`),
         CANCELLABLE.has(order.status) && this.#cancelButton()),
       order.failure && failure(order.failure),
+      order.unknown && warning("Nobody can say yet what became of the signature. The chain is asked until there is an answer; the order is not signed again before.", order.unknown.reason),
+      order.setAside && warning("Set aside: nobody drives this order until it is taken up again by hand.", order.setAside.reason),
       facts(order, this.#receipt, amounts),
       signatures(order),
       routed && section("Quotes", quotesTable(routed.route.quotes, {
@@ -139,6 +141,8 @@ function failure({ code, reason }) {
     h("p", {}, h("b", {}, what)), h("p", {}, advice),
     h("p", { class: "small" }, h("code", {}, code), ": ", plain(reason)));
 }
+
+const warning = (what, reason) => h("div", { class: "failure warning" }, h("p", {}, what), reason && h("p", { class: "small" }, plain(reason)));
 
 function facts(order, receipt, { paid, received }) {
   const rows = [];

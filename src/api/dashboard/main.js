@@ -1,7 +1,7 @@
 // Main: puts the parts together. The list of orders is read once and then kept by events; what an event does not say
 // is read with the next listing, one for however many orders.
 
-import { Refused, ask } from "./api.js";
+import { ask } from "./api.js";
 import { Detail } from "./detail.js";
 import { byId } from "./dom.js";
 import { watchKey } from "./key.js";
@@ -83,7 +83,7 @@ async function begin() {
     status.read();
     wallets.read();
   } catch (error) {
-    showConnection(error instanceof Refused ? "refused" : "waiting", START_REST);
+    showConnection(error.status === 401 ? "refused" : "waiting", START_REST);
     if (error.status !== 401) setTimeout(begin, START_REST);
   }
 }

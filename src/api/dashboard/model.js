@@ -68,6 +68,7 @@ export class Model {
       order.venue = view.venue ?? order.venue;
       order.failure = view.failure;
       order.simulated = view.simulated;
+      order.unknown = view.outcome === "unknown";
       order.updatedAt = Date.parse(view.updatedAt);
       order.filled = view.filled !== null;
       const amounts = view.filled ?? view.quoted;

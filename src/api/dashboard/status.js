@@ -9,8 +9,6 @@ const PARTS = { store: "The store", queue: "The queue", bus: "The event bus", rp
 
 export class Status {
   #model;
-  /** Not every daemon keeps a list of orders for people: one that has none is not asked again. */
-  #deadLetters = true;
   #shown = "";
 
   constructor(model, limits) {
@@ -20,9 +18,7 @@ export class Status {
   }
 
   async read() {
-    const [status, ready, letters] = await Promise.all([
-      ask("/v1/status").catch(() => null), ask("/ready").catch(() => null), this.#letters(),
-    ]);
+    const [status, ready] = await Promise.all(["/v1/status", "/ready"].map((path) => ask(path).catch(() => null)));
     if (status) {
       write(byId("cluster"), status.cluster);
       write(byId("slot"), status.slot === null ? "unknown" : count(status.slot));
@@ -33,21 +29,10 @@ export class Status {
     const readiness = byId("readiness");
     readiness.dataset.state = ready?.ready ? "good" : "bad";
     write(readiness, !ready ? "no answer" : ready.ready ? "ready" : "not ready");
-    this.#notices(ready, letters);
+    this.#notices(ready);
   }
 
-  async #letters() {
-    if (!this.#deadLetters) return 0;
-    try {
-      const answer = await ask("/v1/dead-letters");
-      return answer.total ?? Object.values(answer).find(Array.isArray)?.length ?? 0;
-    } catch (error) {
-      if (error.status === 404) this.#deadLetters = false;
-      return 0;
-    }
-  }
-
-  #notices(ready, letters) {
+  #notices(ready) {
     const notices = [];
     for (const [name, check] of Object.entries(ready?.checks ?? {})) {
       if (check.ok) continue;
@@ -55,8 +40,8 @@ export class Status {
       notices.push(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
     }
     const unknown = this.#model.newest().filter((order) => order.unknown).length;
-    if (unknown) notices.push(`${orders(unknown)} sent, and nobody can say yet what became of it. The chain is asked until there is an answer.`);
-    if (letters) notices.push(`${orders(letters)} waiting to be looked at by hand.`);
+    if (unknown) notices.push(`The outcome of ${orders(unknown)} unknown: the chain is asked until there is an answer.`);
+    if (ready?.deadLetters) notices.push(`${orders(ready.deadLetters)} waiting to be looked at by hand.`);
     // Written only when it changes: it is read aloud.
     if (notices.join() === this.#shown) return;
     this.#shown = notices.join();

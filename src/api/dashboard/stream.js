@@ -3,7 +3,7 @@
 // Owns the cursor. A socket that ends is opened again with `since`, so nothing is missed; an event at or below the
 // cursor was told before and is dropped. A socket that is silent although it was pinged is taken for dead.
 
-import { NoAnswer, ask, streamUrl } from "./api.js";
+import { ask, streamUrl } from "./api.js";
 
 const FIRST_REST = 250;
 const LONGEST_REST = 5_000;
@@ -51,7 +51,7 @@ export class Stream {
       }
       this.#connect();
     } catch (error) {
-      this.#later(error instanceof NoAnswer ? "waiting" : "refused");
+      this.#later(error.status === 401 || error.status === 403 ? "refused" : "waiting");
     } finally {
       this.#opening = false;
     }

@@ -18,7 +18,7 @@ export function timeline(history, amounts) {
 const TITLES = {
   created: "Accepted and stored", claimed: "Taken up", routed: "Routed", requoted: "Asked again", signed: "Signed", sent: "Sent",
   outcome_unknown: "Outcome unknown", expired: "Expired", landed: "Landed", settled: "Settled", rejected: "Rejected by the chain",
-  paper_filled: "Filled on paper", retrying: "Trying again", failed: "Failed", chain_reset: "Chain gone", cancelled: "Cancelled",
+  paper_filled: "Filled on paper", retrying: "Trying again", failed: "Failed", chain_reset: "Chain gone", set_aside: "Set aside", replayed: "Taken up again", cancelled: "Cancelled",
 };
 
 const title = (event) => TITLES[event.event] ?? event.event.replaceAll("_", " ");
@@ -41,6 +41,8 @@ function sentence(event, { paid, received, limit }) {
     retrying: () => `${explain(event.failure.code).what} Rests ${duration(event.delayMs)}.`,
     failed: () => `${explain(event.failure.code).what}`,
     chain_reset: () => "The local chain that held the signature no longer exists.",
+    set_aside: () => `${event.reason}.`,
+    replayed: () => "By hand.",
     cancelled: () => "Called off before anything was signed.",
   }[event.event];
   return h("span", {}, text ? plain(text()) : "");
