@@ -281,7 +281,11 @@ impl App {
             api::Options {
                 api_key: key.map(api::ApiKey::new),
                 cluster: config.chain.cluster.as_str(),
-                origins: api::Origins { listed: config.api.origins.clone(), ..api::Origins::default() },
+                origins: api::Origins {
+                    own: key.is_some(),
+                    listed: config.api.origins.clone(),
+                    ..api::Origins::default()
+                },
                 cors: config.api.cors,
                 body_limit: config.api.body_limit,
                 max_connections: config.api.max_connections,
