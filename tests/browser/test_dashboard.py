@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
@@ -263,6 +264,17 @@ class Streaming(Page):
         expect(page.locator("#latency-count")).to_have_text(re.compile(r"[1-9]\d* orders seen"))
         page.locator("#amount").fill("1")
         expect(page.locator("#quote .headline")).to_be_visible()
+
+    def test_an_outage_of_the_chain_is_told_and_ends(self):
+        page = self.open()
+        world.chain.send_signal(signal.SIGSTOP)
+        try:
+            expect(page.locator("#notices")).to_contain_text("The chain's RPC endpoint cannot be used")
+            expect(page.locator("#readiness")).to_have_text("not ready")
+        finally:
+            world.chain.send_signal(signal.SIGCONT)
+        expect(page.locator("#notices")).to_be_empty()
+        expect(page.locator("#readiness")).to_have_text("ready")
 
     def test_status_wallets_and_times_are_shown(self):
         page = self.open()

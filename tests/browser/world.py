@@ -1,5 +1,6 @@
 """The real daemon beside a real embedded chain, each a process of its own, so that the daemon can be restarted alone."""
 
+import atexit
 import json
 import os
 import pathlib
@@ -7,14 +8,23 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 
 PATIENCE = 30
 PROGRAM = "DRaycpLY18LhpbydsBWbVJtxpNv9oXPgjRSfpF2bWpYb"
 ENDED = ("confirmed", "failed", "cancelled")
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+
+
+def start(command, **options):
+    """A process that does not outlive the tests, however they end."""
+    process = subprocess.Popen(command, **options)
+    atexit.register(process.kill)  # harmless once it has ended
+    return process
 
 
 def eventually(what, attempt):
@@ -46,7 +56,7 @@ class World:
         keys = str(self.path / "keys")
         for n in range(wallets):
             self._run("wallet", "new", f"wallet-{n}", "--dir", keys)
-        self.chain = subprocess.Popen(
+        self.chain = start(
             [swapd, "--config", "localnet", "localnet", "--json", "--slot-time", "100ms", "--rpc-port", "0",
              "--ws-port", "0", "--keys", keys],
             cwd=self.path, env=self.environment, stdout=subprocess.PIPE, text=True,
@@ -95,7 +105,7 @@ class Daemon:
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(
+        self.process = start(
             [self.world.swapd, "--config", str(self.config), "serve"],
             cwd=self.world.path, env=self.world.environment, stdout=subprocess.DEVNULL, stderr=self.log,
         )

@@ -68,7 +68,7 @@ export class Detail {
         this.#again = false;
         await this.#read(this.#id);
         if (this.#again) await new Promise((resolve) => setTimeout(resolve, REST));
-      } while (this.#again);
+      } while (this.#again && this.#id !== null);
     } finally {
       this.#reading = false;
     }

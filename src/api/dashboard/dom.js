@@ -53,7 +53,7 @@ export function redraw(parent, ...children) {
 export function copyButton(text, what) {
   const button = h("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${what}`, "data-key": `copy ${what}` }, "Copy");
   button.addEventListener("click", async () => {
-    button.textContent = (await copy(text)) ? "Copied" : "Press Ctrl-C";
+    button.textContent = (await copy(text)) ? "Copied" : "Not copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
   return button;
@@ -64,8 +64,14 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Pages that came over plain HTTP from another machine have no clipboard: the text is there to be selected.
-    return false;
+    // Pages that came over plain HTTP from another machine have no clipboard of their own, but may copy a selection.
+    const [focused, area] = [document.activeElement, h("textarea", { class: "hidden" }, text)];
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    focused?.focus({ preventScroll: true });
+    return copied;
   }
 }
 

@@ -9,6 +9,8 @@ const WINDOW = 300;
 /** Bars of the strip. */
 const BARS = 60;
 const STAGES = [["queue", "Queue"], ["quotes", "Quotes"], ["sign", "Simulate, sign"], ["send", "Send"], ["confirm", "Confirm"], ["total", "In all"]];
+/** What a bar is made of. */
+const PARTS = ["queue", "quotes", "sign", "send", "confirm"];
 /** The logarithmic scale, in milliseconds. */
 const [FROM, TO] = [1, 60_000];
 const TICKS = [1, 10, 100, 1_000, 10_000];
@@ -70,7 +72,7 @@ function plot(p50, p95) {
 
 function axis() {
   const label = (tick) => svg("text", { x: x(tick), y: 11, class: `tick-${tick}`, "text-anchor": tick === FROM ? "start" : "middle" }, tick < 1000 ? `${tick} ms` : `${tick / 1000} s`);
-  return svg("svg", { class: "dots", height: 14 }, TICKS.map(label));
+  return svg("svg", { class: "dots", height: 14 }, TICKS.filter((_, n) => n % 2 === 0).map(label));
 }
 
 /** One bar per order, its stages on top of each other, the oldest on the left. */
@@ -82,7 +84,7 @@ function strip(seen) {
   const step = width / BARS;
   const bars = seen.map(({ spans, at }, n) => {
     let top = height;
-    const parts = STAGES.slice(0, -1).map(([name]) => {
+    const parts = PARTS.map((name) => {
       const tall = (spans[name] / highest) * (height - 2);
       top -= tall;
       return svg("rect", { class: `stage-${name}`, x: width - (seen.length - n) * step, y: top, width: step - 1.5, height: tall });
@@ -94,6 +96,6 @@ function strip(seen) {
   return [
     svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "bars", role: "img", "aria-label": label, preserveAspectRatio: "none" }, bars),
     h("p", { class: "small muted legend" }, h("span", { class: "num" }, `slowest ${duration(highest)}`),
-      ...[["quotes", "quotes"], ["sign", "sign"], ["confirm", "confirm"]].map(([name, title]) => h("span", { class: `key stage-${name}` }, title))),
+      PARTS.map((name) => h("span", {}, h("i", { class: `key stage-${name}` }), name))),
   ];
 }
