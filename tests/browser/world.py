@@ -13,7 +13,8 @@ import tempfile
 import time
 import urllib.request
 
-PATIENCE = 30
+# Far above what anything takes: never a measurement.
+PATIENCE = 60
 PROGRAM = "DRaycpLY18LhpbydsBWbVJtxpNv9oXPgjRSfpF2bWpYb"
 ENDED = ("confirmed", "failed", "cancelled")
 

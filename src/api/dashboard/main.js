@@ -51,7 +51,7 @@ async function list() {
   try {
     const page = await ask(`/v1/orders?limit=${PAGE}`);
     for (const order of page.orders) model.list(order);
-    model.giveUpDetails(page.orders.at(-1)?.id ?? "~");
+    if (page.nextCursor) model.giveUpDetails(page.nextCursor);
   } catch {
     // The stream's state tells that the daemon is away; the next event asks again.
   } finally {

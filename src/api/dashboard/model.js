@@ -49,7 +49,7 @@ export class Model {
     return false;
   }
 
-  /** After a listing: what it did not have is too old to be asked for again. */
+  /** After a listing that ended at an order: older ones are not asked for again. */
   giveUpDetails(before) {
     for (const order of this.#orders.values()) if (order.id < before) order.listed = true;
   }
