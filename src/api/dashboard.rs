@@ -34,6 +34,7 @@ files! {
     "base.css" STYLE
     "layout.css" STYLE
     "orders.css" STYLE
+    "plots.css" STYLE
     "main.js" SCRIPT
     "api.js" SCRIPT
     "stream.js" SCRIPT
@@ -43,6 +44,7 @@ files! {
     "dom.js" SCRIPT
     "orders.js" SCRIPT
     "detail.js" SCRIPT
+    "sheet.js" SCRIPT
     "timeline.js" SCRIPT
     "ticket.js" SCRIPT
     "submit.js" SCRIPT

@@ -37,7 +37,12 @@ export async function ask(path, { method = "GET", body, headers = {}, signal } =
   const late = AbortSignal.timeout(PATIENCE);
   let answer, text;
   try {
-    answer = await fetch(path, { method, body, headers: sent, signal: signal ? AbortSignal.any([signal, late]) : late });
+    answer = await fetch(path, {
+      method,
+      body,
+      headers: sent,
+      signal: signal ? AbortSignal.any([signal, late]) : late,
+    });
     text = await answer.text();
   } catch (error) {
     if (signal?.aborted) throw error;

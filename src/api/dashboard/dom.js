@@ -16,7 +16,9 @@ function fill(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -51,10 +53,16 @@ export function redraw(parent, ...children) {
 
 /** A button that copies `text` and says so. */
 export function copyButton(text, what) {
-  const button = h("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${what}`, "data-key": `copy ${what}` }, "Copy");
+  const button = h(
+    "button",
+    { type: "button", class: "quiet copy", "aria-label": `Copy ${what}`, "data-key": `copy ${what}` },
+    "Copy",
+  );
   button.addEventListener("click", async () => {
     button.textContent = (await copy(text)) ? "Copied" : "Not copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    setTimeout(() => {
+      button.textContent = "Copy";
+    }, 1500);
   });
   return button;
 }

@@ -8,7 +8,14 @@ import { stages } from "./model.js";
 const WINDOW = 300;
 /** Bars of the strip. */
 const BARS = 60;
-const STAGES = [["queue", "Queue"], ["quotes", "Quotes"], ["sign", "Simulate, sign"], ["send", "Send"], ["confirm", "Confirm"], ["total", "In all"]];
+const STAGES = [
+  ["queue", "Queue"],
+  ["quotes", "Quotes"],
+  ["sign", "Simulate, sign"],
+  ["send", "Send"],
+  ["confirm", "Confirm"],
+  ["total", "In all"],
+];
 /** What a bar is made of. */
 const PARTS = ["queue", "quotes", "sign", "send", "confirm"];
 /** The logarithmic scale, in milliseconds. */
@@ -39,9 +46,18 @@ export class Latency {
       if (spans) seen.push({ spans, at: order.marks.landed });
       if (seen.length === WINDOW) break;
     }
-    const words = seen.length === 0 ? "no landed order seen yet" : `${seen.length} ${seen.length === 1 ? "order" : "orders"} seen`;
+    const words =
+      seen.length === 0 ? "no landed order seen yet" : `${seen.length} ${seen.length === 1 ? "order" : "orders"} seen`;
     write(byId("latency-count"), words);
-    redraw(byId("latency-rows"), STAGES.map(([name, title]) => row(title, seen.map(({ spans }) => spans[name]))));
+    redraw(
+      byId("latency-rows"),
+      STAGES.map(([name, title]) =>
+        row(
+          title,
+          seen.map(({ spans }) => spans[name]),
+        ),
+      ),
+    );
     redraw(byId("latency-strip"), strip(seen.slice(0, BARS).reverse()));
   });
 }
@@ -50,28 +66,41 @@ function row(title, spans) {
   const sorted = spans.toSorted((a, b) => a - b);
   const [p50, p95] = [percentile(sorted, 50), percentile(sorted, 95)];
   const words = (span) => (span === undefined ? "–" : duration(span));
-  return h("tr", {}, h("th", { scope: "row" }, title),
-    h("td", { class: "num right" }, words(p50)), h("td", { class: "num right" }, words(p95)),
-    h("td", { class: "plot", "aria-hidden": "true" }, plot(p50, p95)));
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, title),
+    h("td", { class: "num right" }, words(p50)),
+    h("td", { class: "num right" }, words(p95)),
+    h("td", { class: "plot", "aria-hidden": "true" }, plot(p50, p95)),
+  );
 }
 
 /** The nearest rank: a time that was measured, not one in between. */
-export const percentile = (sorted, p) => sorted[Math.max(0, Math.ceil((p / 100) * sorted.length) - 1)];
+const percentile = (sorted, p) => sorted[Math.max(0, Math.ceil((p / 100) * sorted.length) - 1)];
 
 const x = (span) => `${(100 * Math.log10(Math.max(span, FROM) / FROM)) / Math.log10(TO / FROM)}%`;
 
 function plot(p50, p95) {
   const grid = TICKS.map((tick) => svg("line", { class: "grid-line", x1: x(tick), x2: x(tick), y1: 0, y2: 16 }));
-  const marks = p50 === undefined ? [] : [
-    svg("line", { class: "span", x1: x(p50), x2: x(p95), y1: 8, y2: 8 }),
-    svg("circle", { class: "p95", cx: x(p95), cy: 8, r: 3 }),
-    svg("circle", { class: "p50", cx: x(p50), cy: 8, r: 3.5 }),
-  ];
+  const marks =
+    p50 === undefined
+      ? []
+      : [
+          svg("line", { class: "span", x1: x(p50), x2: x(p95), y1: 8, y2: 8 }),
+          svg("circle", { class: "p95", cx: x(p95), cy: 8, r: 3 }),
+          svg("circle", { class: "p50", cx: x(p50), cy: 8, r: 3.5 }),
+        ];
   return svg("svg", { class: "dots", height: 16 }, grid, marks);
 }
 
 function axis() {
-  const label = (tick) => svg("text", { x: x(tick), y: 11, class: `tick-${tick}`, "text-anchor": tick === FROM ? "start" : "middle" }, tick < 1000 ? `${tick} ms` : `${tick / 1000} s`);
+  const label = (tick) =>
+    svg(
+      "text",
+      { x: x(tick), y: 11, class: `tick-${tick}`, "text-anchor": tick === FROM ? "start" : "middle" },
+      tick < 1000 ? `${tick} ms` : `${tick / 1000} s`,
+    );
   return svg("svg", { class: "dots", height: 14 }, TICKS.filter((_, n) => n % 2 === 0).map(label));
 }
 
@@ -87,15 +116,35 @@ function strip(seen) {
     const parts = PARTS.map((name) => {
       const tall = (spans[name] / highest) * (height - 2);
       top -= tall;
-      return svg("rect", { class: `stage-${name}`, x: width - (seen.length - n) * step, y: top, width: step - 1.5, height: tall });
+      return svg("rect", {
+        class: `stage-${name}`,
+        x: width - (seen.length - n) * step,
+        y: top,
+        width: step - 1.5,
+        height: tall,
+      });
     });
     return svg("g", {}, svg("title", {}, `${clock(at)}: ${duration(spans.total)}`), parts);
   });
   const latest = seen.at(-1).spans.total;
   const label = `The latest ${seen.length} orders; the slowest took ${duration(highest)}, the newest ${duration(latest)}.`;
   return [
-    svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "bars", role: "img", "aria-label": label, preserveAspectRatio: "none" }, bars),
-    h("p", { class: "small muted legend" }, h("span", { class: "num" }, `slowest ${duration(highest)}`),
-      PARTS.map((name) => h("span", {}, h("i", { class: `key stage-${name}` }), name))),
+    svg(
+      "svg",
+      {
+        viewBox: `0 0 ${width} ${height}`,
+        class: "bars",
+        role: "img",
+        "aria-label": label,
+        preserveAspectRatio: "none",
+      },
+      bars,
+    ),
+    h(
+      "p",
+      { class: "small muted legend" },
+      h("span", { class: "num" }, `slowest ${duration(highest)}`),
+      PARTS.map((name) => h("span", {}, h("i", { class: `key stage-${name}` }), name)),
+    ),
   ];
 }

@@ -84,7 +84,8 @@ export class Model {
   event(event) {
     const order = this.#known(event.orderId);
     const at = Date.parse(event.at);
-    if (MARKS.includes(event.event) && !(event.event === "claimed" && order.marks.claimed)) order.marks[event.event] = at;
+    if (MARKS.includes(event.event) && !(event.event === "claimed" && order.marks.claimed))
+      order.marks[event.event] = at;
     order.tokenIn = event.tokenIn;
     order.tokenOut = event.tokenOut;
     if (event.event === "created") order.createdAt = at;
@@ -117,7 +118,16 @@ export class Model {
   #known(id) {
     let order = this.#orders.get(id);
     if (!order) {
-      order = { id, seq: 0, status: "pending", marks: {}, createdAt: Date.now(), listed: false, unknown: false, filled: false };
+      order = {
+        id,
+        seq: 0,
+        status: "pending",
+        marks: {},
+        createdAt: Date.now(),
+        listed: false,
+        unknown: false,
+        filled: false,
+      };
       this.#orders.set(id, order);
       if (this.#orders.size > MOST_ORDERS * 1.2) this.#forgetOldest();
     }
@@ -142,6 +152,12 @@ export function stages(order) {
   if (!(created && claimed && routed && signed && landed)) return null;
   // The note that a node took the bytes may come after the landing itself.
   const left = Math.min(sent, landed);
-  const spans = { queue: claimed - created, quotes: routed - claimed, sign: signed - routed, send: left - signed, confirm: landed - left };
+  const spans = {
+    queue: claimed - created,
+    quotes: routed - claimed,
+    sign: signed - routed,
+    send: left - signed,
+    confirm: landed - left,
+  };
   return Object.values(spans).every((span) => span >= 0) ? { ...spans, total: landed - created } : null;
 }

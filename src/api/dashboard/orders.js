@@ -33,7 +33,9 @@ export class Orders {
     this.#list.addEventListener("keydown", (event) => this.#walk(event));
     byId("filter").addEventListener("change", () => this.draw());
     // A row that is working tells how long; nothing else changes by itself.
-    setInterval(() => { if (!document.hidden && this.#anyOpen()) this.draw(); }, 1_000);
+    setInterval(() => {
+      if (!document.hidden && this.#anyOpen()) this.draw();
+    }, 1_000);
   }
 
   draw = batched(() => this.#draw());
@@ -49,7 +51,10 @@ export class Orders {
   }
 
   #anyOpen() {
-    return [...this.#rows.keys()].some((id) => { const order = this.#model.order(id); return order && !hasEnded(order); });
+    return [...this.#rows.keys()].some((id) => {
+      const order = this.#model.order(id);
+      return order && !hasEnded(order);
+    });
   }
 
   #draw() {
@@ -83,8 +88,10 @@ export class Orders {
   /** Only one row is in the tab order; the arrow keys reach the others. */
   #oneTabStop() {
     const buttons = this.#buttons();
-    const stop = buttons.find((button) => button === document.activeElement)
-      ?? buttons.find((button) => button.dataset.id === this.#chosen) ?? buttons[0];
+    const stop =
+      buttons.find((button) => button === document.activeElement) ??
+      buttons.find((button) => button.dataset.id === this.#chosen) ??
+      buttons[0];
     for (const button of buttons) button.tabIndex = button === stop ? 0 : -1;
   }
 
@@ -107,11 +114,32 @@ export class Orders {
 function makeRow(id) {
   const part = (name) => h("span", { class: name });
   const says = (text) => h("span", { class: "hidden" }, text);
-  const parts = { time: part("time num"), pays: part("pays num"), gets: part("gets num"), word: part("word"), venue: part("venue"), took: part("took num") };
-  const track = h("span", { class: "track", "aria-hidden": "true" }, STEPS.map(() => h("i")));
-  const button = h("button", { type: "button", class: "row", "data-id": id, tabindex: "-1" },
-    parts.time, says(" pays "), parts.pays, says(" receives "), parts.gets, says(" "),
-    h("span", { class: "stage" }, track, parts.word), parts.venue, parts.took);
+  const parts = {
+    time: part("time num"),
+    pays: part("pays num"),
+    gets: part("gets num"),
+    word: part("word"),
+    venue: part("venue"),
+    took: part("took num"),
+  };
+  const track = h(
+    "span",
+    { class: "track", "aria-hidden": "true" },
+    STEPS.map(() => h("i")),
+  );
+  const button = h(
+    "button",
+    { type: "button", class: "row", "data-id": id, tabindex: "-1" },
+    parts.time,
+    says(" pays "),
+    parts.pays,
+    says(" receives "),
+    parts.gets,
+    says(" "),
+    h("span", { class: "stage" }, track, parts.word),
+    parts.venue,
+    parts.took,
+  );
   return { item: h("li", {}, button), button, parts };
 }
 

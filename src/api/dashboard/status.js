@@ -14,7 +14,9 @@ export class Status {
   constructor(model, limits) {
     this.#model = model;
     this.limits = limits;
-    setInterval(() => { if (!document.hidden) this.read(); }, EVERY);
+    setInterval(() => {
+      if (!document.hidden) this.read();
+    }, EVERY);
   }
 
   async read() {
@@ -40,12 +42,16 @@ export class Status {
       notices.push(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
     }
     const unknown = this.#model.newest().filter((order) => order.unknown).length;
-    if (unknown) notices.push(`The outcome of ${orders(unknown)} unknown: the chain is asked until there is an answer.`);
+    if (unknown)
+      notices.push(`The outcome of ${orders(unknown)} unknown: the chain is asked until there is an answer.`);
     if (ready?.deadLetters) notices.push(`${orders(ready.deadLetters)} waiting to be looked at by hand.`);
     // Written only when it changes: it is read aloud.
     if (notices.join() === this.#shown) return;
     this.#shown = notices.join();
-    redraw(byId("notices"), notices.map((notice) => h("p", {}, notice)));
+    redraw(
+      byId("notices"),
+      notices.map((notice) => h("p", {}, notice)),
+    );
   }
 }
 

@@ -30,7 +30,9 @@ export class Stream {
     this.on = on;
     addEventListener("online", () => this.#open());
     // A tab that slept may hold a socket that died meanwhile.
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#look(); });
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.#look();
+    });
   }
 
   start() {
@@ -60,7 +62,9 @@ export class Stream {
   #connect() {
     const socket = new WebSocket(streamUrl(this.#cursor));
     this.#socket = socket;
-    setTimeout(() => { if (socket.readyState === WebSocket.CONNECTING) socket.close(); }, OPENING);
+    setTimeout(() => {
+      if (socket.readyState === WebSocket.CONNECTING) socket.close();
+    }, OPENING);
     socket.addEventListener("open", () => {
       this.#rest = FIRST_REST;
       this.#heard = Date.now();

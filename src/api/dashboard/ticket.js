@@ -14,6 +14,8 @@ import { submit } from "./submit.js";
 const DEBOUNCE = 250;
 /** A quote that is shown is asked for again after this. */
 const REFRESH = 10_000;
+const UNCLEAR =
+  "It is not known whether it took the order. Press Swap again: with the same key it is one order either way.";
 const FIELDS = ["token-in", "token-out", "amount", "slippage", "wallet"];
 
 export class Ticket {
@@ -40,7 +42,9 @@ export class Ticket {
       [pay.value, receive.value] = [receive.value, pay.value];
       this.#edited();
     });
-    setInterval(() => { if (!document.hidden && this.#amount() && !this.#asking) this.#quote(); }, REFRESH);
+    setInterval(() => {
+      if (!document.hidden && this.#amount() && !this.#asking) this.#quote();
+    }, REFRESH);
   }
 
   useTokens(tokens) {
@@ -64,8 +68,10 @@ export class Ticket {
     const chosen = select.value;
     const known = [...select.options].map((option) => option.value).join();
     if (known === ["", ...wallets.map((wallet) => wallet.address)].join()) return;
-    select.replaceChildren(h("option", { value: "" }, "Least busy"),
-      ...wallets.map(({ address, name }) => h("option", { value: address }, name || address)));
+    select.replaceChildren(
+      h("option", { value: "" }, "Least busy"),
+      ...wallets.map(({ address, name }) => h("option", { value: address }, name || address)),
+    );
     select.value = chosen;
   }
 
@@ -91,8 +97,9 @@ export class Ticket {
     write(byId("amount-label"), exactIn ? "Amount to pay" : "Amount to receive");
     write(byId("amount-unit"), unit);
     const amount = this.#amount();
-    const words = !amount ? "Swap" : exactIn ? `Swap ${amount} ${unit} for ${byId("token-out").value}` : `Swap ${byId("token-in").value} for ${amount} ${unit}`;
-    write(byId("submit"), words);
+    const [pay, receive] = [byId("token-in").value, byId("token-out").value];
+    const words = exactIn ? `Swap ${amount} ${pay} for ${receive}` : `Swap ${pay} for ${amount} ${receive}`;
+    write(byId("submit"), amount ? words : "Swap");
   }
 
   #edited() {
@@ -102,7 +109,8 @@ export class Ticket {
     this.#asking = null;
     clearTimeout(this.#timer);
     write(byId("submitted"), "");
-    if (!this.#amount()) return redraw(byId("quote"), h("p", { class: "muted" }, "Type an amount to see what every venue gives."));
+    if (!this.#amount())
+      return redraw(byId("quote"), h("p", { class: "muted" }, "Type an amount to see what every venue gives."));
     byId("quote").toggleAttribute("data-stale", true);
     this.#timer = setTimeout(() => this.#quote(true), DEBOUNCE);
   }
@@ -179,8 +187,7 @@ export class Ticket {
   /** Shows an error at its field, or under the form when it belongs to none. */
   #refused(error, focus = false) {
     if (error instanceof NoAnswer) {
-      const again = focus ? " It is not known whether it took the order. Press Swap again: it is sent with the same key, so it is one order either way." : "";
-      return this.#error(null, error.message + again);
+      return this.#error(null, focus ? `${error.message} ${UNCLEAR}` : error.message);
     }
     const { what, advice } = explain(error.code);
     const field = fieldOf(error.code ?? "", error.message);
@@ -214,12 +221,22 @@ function quoted(quote) {
   const [moves, bound] = exactIn ? [quote.amountOut, quote.minOut] : [quote.amountIn, quote.maxIn];
   const fact = (name, text) => h("div", {}, h("dt", {}, name), h("dd", { class: "num" }, text));
   return [
-    h("p", { class: "headline" }, h("span", { class: "muted" }, exactIn ? "Receive about" : "Pay about"), " ",
-      h("b", { class: "num" }, decimal(moves.ui, 6)), " ", symbol),
-    h("dl", { class: "pairs" },
+    h(
+      "p",
+      { class: "headline" },
+      h("span", { class: "muted" }, exactIn ? "Receive about" : "Pay about"),
+      " ",
+      h("b", { class: "num" }, decimal(moves.ui, 6)),
+      " ",
+      symbol,
+    ),
+    h(
+      "dl",
+      { class: "pairs" },
       fact(exactIn ? "At least" : "At most", `${decimal(bound.ui, 6)} ${symbol}`),
       fact("Price", `${decimal(quote.price, 6)} ${quote.tokenOut} per ${quote.tokenIn}`),
-      fact("Pool fee", `${decimal(quote.tradeFee.ui, 9)} ${quote.tokenIn}`)),
+      fact("Pool fee", `${decimal(quote.tradeFee.ui, 9)} ${quote.tokenIn}`),
+    ),
     quotesTable(quote.quotes, { side: exactIn ? "amountOut" : "amountIn", words: viewed(symbol), chosen: quote }),
   ];
 }

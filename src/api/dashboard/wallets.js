@@ -14,7 +14,9 @@ export class Wallets {
   /** `known(wallets)` is called with every reading. */
   constructor(known) {
     this.known = known;
-    setInterval(() => { if (!document.hidden) this.read(); }, EVERY);
+    setInterval(() => {
+      if (!document.hidden) this.read();
+    }, EVERY);
   }
 
   /** Something moved: reads in a moment, once for however many orders. */
@@ -45,13 +47,41 @@ export class Wallets {
 }
 
 function list(wallets) {
-  return h("ul", { class: "purses" }, wallets.map((wallet) => h("li", {},
-    h("div", { class: "who" }, h("b", {}, wallet.name),
-      h("code", { title: wallet.address }, short(wallet.address)), copyButton(wallet.address, `address of ${wallet.name}`)),
-    h("dl", {}, balance("SOL", wallet.sol), wallet.tokens.map((token) => balance(token.symbol, token))))));
+  return h(
+    "ul",
+    { class: "purses" },
+    wallets.map((wallet) =>
+      h(
+        "li",
+        {},
+        h(
+          "div",
+          { class: "who" },
+          h("b", {}, wallet.name),
+          h("code", { title: wallet.address }, short(wallet.address)),
+          copyButton(wallet.address, `address of ${wallet.name}`),
+        ),
+        h(
+          "dl",
+          {},
+          balance("SOL", wallet.sol),
+          wallet.tokens.map((token) => balance(token.symbol, token)),
+        ),
+      ),
+    ),
+  );
 }
 
 function balance(symbol, { balance, reserved }) {
-  return h("div", {}, h("dt", {}, symbol), h("dd", { class: "num", title: balance.ui }, decimal(balance.ui, 2),
-    reserved.base !== "0" && h("small", { class: "reserved" }, `${decimal(reserved.ui, 2)} reserved`)));
+  return h(
+    "div",
+    {},
+    h("dt", {}, symbol),
+    h(
+      "dd",
+      { class: "num", title: balance.ui },
+      decimal(balance.ui, 2),
+      reserved.base !== "0" && h("small", { class: "reserved" }, `${decimal(reserved.ui, 2)} reserved`),
+    ),
+  );
 }
