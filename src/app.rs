@@ -18,7 +18,6 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use solana_sdk::pubkey::Pubkey;
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -38,7 +37,7 @@ use crate::{
     config::{Cluster, Config, Secret},
     domain::{Bps, Lamports},
     engine::{
-        Executor, Intake, Journal, Parts, Policy, Rents, Treasury,
+        Executor, Holdings, Intake, Journal, Parts, Policy, Rents, Treasury,
         execute::Stop,
         sweeper::{self, Sweeper},
         worker::{Active, Worker},
@@ -141,7 +140,7 @@ impl App {
             "halt"
         });
         if role.serves() {
-            let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
+            let known = role.works().then_some(wallets.as_slice());
             app.spawn_api(&config, &outside, &market, journal.clone(), (known, page)).await?;
         }
         if role.works() {
@@ -247,14 +246,14 @@ impl App {
         outside: &Outside,
         market: &Market,
         journal: Journal,
-        (wallets, metrics): (Option<Vec<Pubkey>>, Arc<api::MetricsPage>),
+        (wallets, metrics): (Option<&[Arc<Wallet>]>, Arc<api::MetricsPage>),
     ) -> anyhow::Result<()> {
         let intake = Intake::new(
             journal,
             outside.store.clone(),
             outside.queue.clone(),
             market.rules.clone(),
-            wallets,
+            wallets.map(|wallets| wallets.iter().map(|wallet| wallet.address()).collect()),
             config.queue.max_depth,
         );
         let views = api::Views::new(market.rules.clone(), &explorer_query(config));
@@ -266,6 +265,8 @@ impl App {
             Some(outside.rpc.clone()),
             self.switches.clone(),
         );
+        let (rpc, store) = (outside.rpc.clone(), outside.store.clone());
+        let holdings = wallets.map(|wallets| Arc::new(Holdings::new(rpc, store, &market.rules, wallets)));
         let key = config.api.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty());
         let state = api::ApiState::new(
             api::Parts {
@@ -275,10 +276,16 @@ impl App {
                 feed: feed.clone(),
                 probes: Arc::new(probes),
                 metrics,
+                holdings,
             },
             api::Options {
                 api_key: key.map(api::ApiKey::new),
-                origins: api::Origins { listed: config.api.origins.clone(), ..api::Origins::default() },
+                cluster: config.chain.cluster.as_str(),
+                origins: api::Origins {
+                    own: key.is_some(),
+                    listed: config.api.origins.clone(),
+                    ..api::Origins::default()
+                },
                 cors: config.api.cors,
                 body_limit: config.api.body_limit,
                 max_connections: config.api.max_connections,

@@ -32,7 +32,7 @@ use super::{
     },
     views::timestamp,
 };
-use crate::{chain::Rpc, events::SharedBus, queue::SharedQueue, store::SharedStore};
+use crate::{chain::Rpc, domain::Slot, events::SharedBus, queue::SharedQueue, store::SharedStore};
 
 /// How long a part may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -67,6 +67,8 @@ struct Parts {
     queue: Probe,
     bus: Probe,
     rpc: Option<Probe>,
+    /// What `rpc` answered.
+    slot: Option<Slot>,
 }
 
 /// One part's answer: how long it took, or why there is none. A reason names no addresses: it goes to clients.
@@ -111,6 +113,11 @@ impl Probes {
         Self { store, queue, bus, rpc, switches, latest: Mutex::new(None) }
     }
 
+    /// The newest confirmed slot, if the chain said it a moment ago.
+    pub async fn slot(&self) -> Option<Slot> {
+        self.parts().await.slot
+    }
+
     /// Asks all parts at once, or remembers what they just said. Callers at the same time share one answer.
     async fn parts(&self) -> Parts {
         let mut latest = self.latest.lock().await;
@@ -119,15 +126,14 @@ impl Probes {
         {
             return parts.clone();
         }
+        let mut slot = None;
         let rpc = async {
-            match &self.rpc {
-                Some(rpc) => Some(Probe::of(rpc.slot()).await),
-                None => None,
-            }
+            let rpc = self.rpc.as_ref()?;
+            Some(Probe::of(async { rpc.slot().await.map(|newest| slot = Some(newest)) }).await)
         };
         let (store, queue, bus, rpc) =
             tokio::join!(Probe::of(self.store.ping()), Probe::of(self.queue.ping()), Probe::of(self.bus.ping()), rpc);
-        let parts = Parts { store, queue, bus, rpc };
+        let parts = Parts { store, queue, bus, rpc, slot };
         *latest = Some((Instant::now(), parts.clone()));
         parts
     }

@@ -26,7 +26,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Switches, openapi::tag};
+use super::{
+    Switches,
+    openapi::{shapes::RefusedOlder, tag},
+};
 use crate::{
     domain::Status,
     metrics as names,
@@ -107,7 +110,10 @@ impl MetricsPage {
 /// `GET /metrics`: what is counted, for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "metrics", tag = tag::SERVICE,
-    responses((status = 200, description = "The page", content_type = "text/plain", body = String))
+    responses(
+        (status = 200, description = "The page", content_type = "text/plain", body = String),
+        (status = 401, description = "`unauthorized`", body = RefusedOlder, headers(("WWW-Authenticate" = String))),
+    )
 )]
 async fn metrics(State(page): State<Arc<MetricsPage>>) -> Response {
     ([(header::CONTENT_TYPE, TEXT)], page.render().await).into_response()

@@ -13,12 +13,15 @@
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
 //! sse       /v1/events, the same as Server-Sent Events      stall     peers that stop reading
 //! openapi   the description of all this, for programs, Postman and people
+//! wallets, status               balances, promises; what this daemon is
+//! dashboard the page for people, its files in the binary
 //! compat    the older engines' clients, by dialect          health    /health, /ready
 //! ```
 
 pub mod auth;
 pub mod body;
 pub mod compat;
+pub mod dashboard;
 pub mod error;
 pub mod feed;
 pub mod follow;
@@ -35,9 +38,11 @@ pub mod server;
 pub mod socket;
 pub mod sse;
 mod stall;
+pub mod status;
 pub mod stream;
 pub mod tokens;
 pub mod views;
+pub mod wallets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,7 +61,7 @@ pub use self::{
 };
 use crate::{
     domain::{Bps, ErrorCode},
-    engine::Intake,
+    engine::{Holdings, Intake},
     router::Router,
     store::SharedStore,
 };
@@ -66,6 +71,8 @@ use crate::{
 pub struct Options {
     /// The key that everything but health demands; `None` lets everybody in.
     pub api_key: Option<ApiKey>,
+    /// The cluster's name, for people.
+    pub cluster: &'static str,
     /// Which web pages may come in.
     pub origins: Origins,
     /// Whether those pages may read answers across origins (the older engines' HTML dashboards need it).
@@ -96,6 +103,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             api_key: None,
+            cluster: "local",
             origins: Origins::default(),
             cors: false,
             body_limit: 16 * 1024,
@@ -126,6 +134,8 @@ pub struct Parts {
     pub probes: Arc<Probes>,
     /// What Prometheus reads.
     pub metrics: Arc<MetricsPage>,
+    /// What the wallets have, where this process has wallets.
+    pub holdings: Option<Arc<Holdings>>,
 }
 
 /// What every handler shares.
@@ -177,6 +187,10 @@ impl ApiState {
 
     pub(crate) fn probes(&self) -> &Probes {
         &self.0.parts.probes
+    }
+
+    pub(crate) fn holdings(&self) -> Option<&Holdings> {
+        self.0.parts.holdings.as_deref()
     }
 
     /// Cancelled when sockets have to close.

@@ -12,8 +12,8 @@ use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiState, auth, compat, error::Shape, health, openapi, orders, quotes, receipt, request, sse, stream,
-    tokens,
+    ApiError, ApiState, auth, compat, dashboard, error::Shape, health, openapi, orders, quotes, receipt, request, sse,
+    status, stream, tokens, wallets,
 };
 use crate::domain::ErrorCode;
 
@@ -35,13 +35,18 @@ pub fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(receipt::receipt))
         .routes(routes!(quotes::quote))
         .routes(routes!(tokens::tokens))
+        .routes(routes!(wallets::wallets))
+        .routes(routes!(status::status))
         .routes(routes!(stream::stream))
         .routes(routes!(sse::events))
 }
 
 /// All that needs no key: the older engines' greeting is described in `openapi`, the pages for people are not.
 fn all_open() -> Router<ApiState> {
-    Router::from(open()).merge(openapi::ui::routes()).route("/", get(compat::greeting))
+    Router::from(open())
+        .merge(openapi::ui::routes())
+        .route("/", get(dashboard::page_or_greeting))
+        .route("/dashboard/{file}", get(dashboard::asset))
 }
 
 /// All that needs a key.
@@ -100,7 +105,7 @@ mod tests {
     #[test]
     fn every_path_is_described_and_every_described_path_is_routed() {
         let mut routed = paths(&all_open().merge(all_keyed()));
-        for page in ["/docs", "/docs/", "/docs/{file}"] {
+        for page in ["/docs", "/docs/", "/docs/{file}", "/dashboard/{file}"] {
             assert!(routed.remove(page), "the pages for people: {routed:?}");
         }
         routed.insert("/metrics".to_owned()); // has a router of its own, for a listener of its own

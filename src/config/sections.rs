@@ -83,6 +83,17 @@ pub enum Cluster {
     Local,
 }
 
+impl Cluster {
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Devnet => "devnet",
+            Self::Testnet => "testnet",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// The embedded chain.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

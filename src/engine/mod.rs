@@ -5,6 +5,7 @@
 //! which wallet pays, `sweeper` finds orders that nobody drives.
 
 pub mod execute;
+pub mod holdings;
 pub mod intake;
 pub mod journal;
 pub mod sweeper;
@@ -15,6 +16,7 @@ mod build;
 mod land;
 
 pub use execute::{Executor, Parts, Policy};
+pub use holdings::Holdings;
 pub use intake::{Accepted, CancelError, Intake, SubmitError};
 pub use journal::{Journal, JournalError};
 pub use treasury::{Rents, Treasury};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::{
-    Reservation, Shortfall, StoreError,
+    Promised, Reservation, Shortfall, StoreError,
     change::{AttemptOutcome, Change, EventChange, Outcome},
     rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
     tables::Statements,
@@ -263,6 +263,20 @@ impl Promise {
             lamports: reservation.lamports.get().into(),
             ended_at: None,
         }
+    }
+
+    /// The sum of the promises to this many open orders, as a reader gets it.
+    pub(super) fn summed(&self, orders: u64) -> Result<Promised, StoreError> {
+        // A wallet promises no more than a balance, so only a row that nobody here wrote can be larger.
+        let whole = |sum: u128| u64::try_from(sum).map_err(|_| StoreError::Corrupt(format!("{sum} is promised")));
+        let key = |text: &str| text.parse().map_err(|_| StoreError::Corrupt(format!("`{text}` is no address")));
+        Ok(Promised {
+            wallet: key(&self.wallet)?,
+            mint: key(&self.mint)?,
+            amount: BaseUnits::new(whole(self.amount)?),
+            lamports: Lamports::new(whole(self.lamports)?),
+            orders,
+        })
     }
 }
 

@@ -8,15 +8,17 @@
 use std::{str::FromStr, time::Duration};
 
 use async_trait::async_trait;
+use solana_sdk::pubkey::Pubkey;
 use sqlx::{
     Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use time::OffsetDateTime;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Promised, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
     listing, migrations,
@@ -135,6 +137,12 @@ async fn commit(
     Ok(plan.answers)
 }
 
+/// The promises of the wallets $1 to open orders but those of $2, summed.
+const OPEN_PROMISES: &str = "select reserved_wallet, reserved_mint, count(*) as orders, \
+    sum(reserved_amount)::text as reserved_amount, sum(reserved_lamports)::text as reserved_lamports from orders \
+    where reserved_wallet = any($1) and status in ('pending', 'routing', 'building', 'submitted') \
+    and id <> all($2) group by reserved_wallet, reserved_mint";
+
 async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreError> {
     let mut known = Known::default();
     if wanted.orders.is_empty() {
@@ -164,11 +172,7 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
         }
     }
     if !wanted.wallets.is_empty() {
-        let open = "select reserved_wallet, reserved_mint, sum(reserved_amount)::text as reserved_amount, \
-            sum(reserved_lamports)::text as reserved_lamports from orders \
-            where reserved_wallet = any($1) and status in ('pending', 'routing', 'building', 'submitted') \
-            and id <> all($2) group by reserved_wallet, reserved_mint";
-        for row in sqlx::query(open).bind(&wanted.wallets).bind(&ids).fetch_all(&mut *db).await? {
+        for row in sqlx::query(OPEN_PROMISES).bind(&wanted.wallets).bind(&ids).fetch_all(&mut *db).await? {
             known.promises.push(promise(&row, row.text("reserved_wallet")?, None)?);
         }
         let ended = "select reserved_wallet, reserved_mint, reserved_amount::text, reserved_lamports::text, \
@@ -288,6 +292,13 @@ impl OrderStore for PostgresStore {
             "select count(*) as open from orders where status in ('pending', 'routing', 'building', 'submitted')",
         );
         self.read(query.fetch_one(&self.read_pool)).await?.count("open")
+    }
+
+    async fn promised(&self, wallets: &[Pubkey]) -> Result<Vec<Promised>, StoreError> {
+        let wallets: Vec<_> = wallets.iter().map(Pubkey::to_string).collect();
+        let query = sqlx::query(OPEN_PROMISES).bind(wallets).bind(Vec::<Uuid>::new());
+        let rows = self.read(query.fetch_all(&self.read_pool)).await?;
+        rows.iter().map(|row| promise(row, row.text("reserved_wallet")?, None)?.summed(row.count("orders")?)).collect()
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

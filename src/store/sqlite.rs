@@ -6,6 +6,7 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
+use solana_sdk::pubkey::Pubkey;
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
@@ -14,7 +15,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Reservation, StoreError,
+    AttemptRow, Census, Creation, IdempotencyKey, OrderFilter, OrderStore, Promised, Reservation, StoreError,
     change::{Change, Outcome},
     columns::{self, Columns},
     listing, migrations,
@@ -129,6 +130,16 @@ impl Ledger for SqliteLedger {
     }
 }
 
+/// The promises of the wallets ?1 to open orders but those of ?2, summed. The predicates repeat those of the partial
+/// index word for word: only then SQLite can use it. Left to itself it would walk every order that ever ended.
+const OPEN_PROMISES: &str = "select reserved_wallet, reserved_mint, count(*) as orders, \
+    sum(reserved_amount_hi) as reserved_amount_hi, sum(reserved_amount_lo) as reserved_amount_lo, \
+    sum(reserved_lamports_hi) as reserved_lamports_hi, sum(reserved_lamports_lo) as reserved_lamports_lo \
+    from orders indexed by orders_open_promises \
+    where reserved_wallet is not null and status in ('pending', 'routing', 'building', 'submitted') \
+    and reserved_wallet in (select value from json_each(?1)) and id not in (select value from json_each(?2)) \
+    group by reserved_wallet, reserved_mint";
+
 async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, StoreError> {
     let mut known = Known::default();
     if wanted.orders.is_empty() {
@@ -160,18 +171,10 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
     }
     if !wanted.wallets.is_empty() {
         let wallets = rows::json(&wanted.wallets);
-        // The predicates repeat those of the partial indexes word for word: only then SQLite can use them. Left to
-        // itself it would walk every order that ever ended.
-        let open = "select reserved_wallet, reserved_mint, sum(reserved_amount_hi) as reserved_amount_hi, \
-            sum(reserved_amount_lo) as reserved_amount_lo, sum(reserved_lamports_hi) as reserved_lamports_hi, \
-            sum(reserved_lamports_lo) as reserved_lamports_lo from orders indexed by orders_open_promises \
-            where reserved_wallet is not null and status in ('pending', 'routing', 'building', 'submitted') \
-            and reserved_wallet in (select value from json_each(?1)) \
-            and id not in (select value from json_each(?2)) \
-            group by reserved_wallet, reserved_mint";
-        for row in sqlx::query(open).bind(&wallets).bind(&ids).fetch_all(&mut *db).await? {
+        for row in sqlx::query(OPEN_PROMISES).bind(&wallets).bind(&ids).fetch_all(&mut *db).await? {
             known.promises.push(promise(&row, row.text("reserved_wallet")?, None)?);
         }
+        // Here, too, the predicates are the partial index's.
         let ended = "select reserved_wallet, reserved_mint, reserved_amount_hi, reserved_amount_lo, \
             reserved_lamports_hi, reserved_lamports_lo, last_cursor from orders indexed by orders_ended_promises \
             where reserved_wallet is not null and status in ('confirmed', 'failed', 'cancelled') \
@@ -296,6 +299,13 @@ impl OrderStore for SqliteStore {
             "select count(*) as open from orders where status in ('pending', 'routing', 'building', 'submitted')",
         );
         read(query.fetch_one(&self.read_pool)).await?.count("open")
+    }
+
+    async fn promised(&self, wallets: &[Pubkey]) -> Result<Vec<Promised>, StoreError> {
+        let wallets: Vec<_> = wallets.iter().map(Pubkey::to_string).collect();
+        let query = sqlx::query(OPEN_PROMISES).bind(rows::json(&wallets)).bind("[]");
+        let rows = read(query.fetch_all(&self.read_pool)).await?;
+        rows.iter().map(|row| promise(row, row.text("reserved_wallet")?, None)?.summed(row.count("orders")?)).collect()
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

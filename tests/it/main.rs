@@ -26,3 +26,5 @@ mod streams;
 mod support;
 #[cfg(feature = "localnet")]
 mod swaps;
+#[cfg(feature = "localnet")]
+mod wallets;

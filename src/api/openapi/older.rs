@@ -4,6 +4,7 @@
 //! described here and not beside the handlers. A test holds this list against the routes of `compat`.
 #![expect(dead_code, reason = "described, never called or built")]
 
+use serde_json::Value;
 use utoipa::{
     IntoParams, IntoResponses, PartialSchema, ToSchema,
     openapi::{Ref, RefOr, Schema, schema::AnyOfBuilder},
@@ -13,14 +14,14 @@ use super::{
     IdempotencyKey, OrderIdInPath,
     shapes::RefusedOlder,
     tag,
-    words::{OrderType, TokenName},
+    words::{OrderType, Percent, TokenName, UiAmount},
 };
 
 /// The paths that need a key.
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    paths(execute, execute_socket, show, status, status_at_root, socket),
-    components(schemas(RefusedOlder, RefusedSocket, PlainOrder, TypedOrder))
+    paths(execute, execute_socket, submit, show, status, status_at_root, socket, socket_of_path, socket_of_ping),
+    components(schemas(RefusedOlder, RefusedSocket, PairOrder, PercentOrder, TypedOrder, PlainOrder))
 )]
 pub struct Older;
 
@@ -30,20 +31,66 @@ pub struct Older;
 pub struct Open;
 
 /// An order in the words of one of the older engines: which words, decides how it is answered and told.
-/// A typed body is also a plain one, so this is no choice between the two.
+/// A body may be one in several words, so this is no choice between them.
 struct OlderOrder;
 
 impl PartialSchema for OlderOrder {
     fn schema() -> RefOr<Schema> {
-        let words = AnyOfBuilder::new()
-            .item(Ref::from_schema_name("PlainOrder"))
-            .item(Ref::from_schema_name("TypedOrder"))
-            .description(Some("An order in the words of one of the older engines, which decide how it is told."));
-        Schema::AnyOf(words.build()).into()
+        let words = ["PairOrder", "PercentOrder", "TypedOrder", "PlainOrder"];
+        let any = words.into_iter().fold(AnyOfBuilder::new(), |any, word| any.item(Ref::from_schema_name(word)));
+        let description = "An order in the words of one of the older engines, which decide how it is told: the first \
+            of these that it has a field of its own of.";
+        Schema::AnyOf(any.description(Some(description)).build()).into()
     }
 }
 
 impl ToSchema for OlderOrder {}
+
+/// `pair` and `side`; the amount counts the first token of the pair.
+#[derive(ToSchema)]
+struct PairOrder {
+    #[schema(pattern = "^[^-]+-.+$", example = "SOL-USDC")]
+    pair: String,
+    /// Whole tokens: paid exactly by a sale, received exactly by a purchase.
+    #[schema(exclusive_minimum = 0)]
+    amount: f64,
+    side: Side,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Side {
+    Buy,
+    Sell,
+}
+
+/// `amountIn`, with `slippage` in percent.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PercentOrder {
+    token_in: TokenName,
+    token_out: TokenName,
+    amount_in: UiAmount,
+    /// 0.5 when left out.
+    #[schema(required = false)]
+    slippage: Percent,
+    /// The only pool that may be traded in. Judged when the order is routed, not here.
+    #[schema(required = false)]
+    pool_id: Value,
+    /// Whether the pool's first token is paid. Judged when the order is routed, not here.
+    #[schema(required = false)]
+    base_in: Value,
+}
+
+/// The same as `tokenIn`, `tokenOut`, `amount`, with other names, at a path of its own.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CapitalsOrder {
+    input_token: TokenName,
+    output_token: TokenName,
+    /// Whole tokens to pay.
+    amount: UiAmount,
+}
 
 /// `tokenIn`, `tokenOut`, `amount`, and slippage fixed at one percent.
 #[derive(ToSchema)]
@@ -57,7 +104,7 @@ struct PlainOrder {
     order_type: Option<OrderType>,
 }
 
-/// The same with `type`.
+/// The same with `type` or `slippageBps`.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct TypedOrder {
@@ -85,10 +132,63 @@ enum Market {
 struct OlderAccepted {
     #[schema(format = "uuid")]
     order_id: String,
+    /// Not for typed and percent bodies.
     message: Option<String>,
+    /// Only for percent bodies, as the next one.
+    status: Option<String>,
+    /// The socket that tells the order.
+    ws_url: Option<String>,
 }
 
-/// An order's row. `GET /api/orders/{id}` has more: `order` and `history`.
+/// An order for the clients of every older engine.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OlderOrderInFull {
+    #[serde(flatten)]
+    row: OlderRow,
+    #[schema(format = "uuid")]
+    order_id: String,
+    /// Whole tokens, as a decimal.
+    #[schema(required)]
+    amount_in: Option<String>,
+    /// What was received, as a decimal.
+    #[schema(required)]
+    amount_out: Option<String>,
+    /// In percent, as a decimal.
+    slippage: String,
+    #[schema(required)]
+    selected_dex: Option<String>,
+    #[schema(required)]
+    error_message: Option<String>,
+    #[schema(required)]
+    raydium_quote: Option<OlderQuote>,
+    #[schema(required)]
+    meteora_quote: Option<OlderQuote>,
+    /// The order in the words of typed clients.
+    #[schema(value_type = Object)]
+    order: Value,
+    /// What happened to it, oldest first.
+    #[schema(value_type = Vec<Object>)]
+    history: Value,
+}
+
+/// One venue's quote.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OlderQuote {
+    dex: String,
+    #[schema(required)]
+    price: Option<f64>,
+    amount_out: f64,
+    /// A part of one of what is paid.
+    #[schema(required)]
+    fee: Option<f64>,
+    /// A part of one.
+    #[schema(required)]
+    price_impact: Option<f64>,
+}
+
+/// An order's row.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct OlderRow {
@@ -130,6 +230,9 @@ enum RefusedPost {
     /// The body is no order, or not JSON.
     #[response(status = 400)]
     Bad(RefusedOlder),
+    /// The key is missing or wrong.
+    #[response(status = 401, headers(("WWW-Authenticate" = String)))]
+    NoKey(RefusedOlder),
     /// The key was used with other content.
     #[response(status = 409)]
     KeyUsed(RefusedOlder),
@@ -150,6 +253,9 @@ enum RefusedPost {
 /// What a look-up refuses with.
 #[derive(IntoResponses)]
 enum RefusedGet {
+    /// The key is missing or wrong.
+    #[response(status = 401, headers(("WWW-Authenticate" = String)))]
+    NoKey(RefusedOlder),
     /// There is no such order.
     #[response(status = 404)]
     NotFound(RefusedOlder),
@@ -167,6 +273,9 @@ enum SocketAnswer {
     /// This was no WebSocket handshake.
     #[response(status = 400)]
     NoHandshake(RefusedSocket),
+    /// The key is missing or wrong.
+    #[response(status = 401, headers(("WWW-Authenticate" = String)))]
+    NoKey(RefusedOlder),
     /// Too many sockets are open.
     #[response(status = 503, headers(("Retry-After" = u64)))]
     Busy(RefusedOlder),
@@ -183,7 +292,7 @@ struct RefusedSocket {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 struct SocketOrder {
-    /// The order's id. Without one the socket is closed with 1008.
+    /// The order's id. With an unknown one the socket is closed with 1008.
     #[param(rename = "orderId", required = false)]
     order_id: String,
 }
@@ -197,22 +306,34 @@ fn greeting() {}
 
 /// `POST /api/orders/execute`: an order in an older engine's words.
 ///
-/// Plain bodies are answered 202, or 200 for a used key; typed ones 200.
+/// Plain bodies are answered 202, or 200 for a used key; all others 200.
 #[utoipa::path(
     post, path = "/api/orders/execute", operation_id = "olderSubmit", tag = tag::OLDER, params(IdempotencyKey),
     request_body(content = OlderOrder, examples(
         ("plain" = (value = json!({"tokenIn": "SOL", "tokenOut": "USDC", "amount": 0.01}))),
         ("typed" = (value = json!({"type": "market", "tokenIn": "SOL", "tokenOut": "USDC", "amount": 0.01}))),
+        ("percent" = (value = json!({"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": 0.01, "slippage": 0.5}))),
+        ("pair" = (value = json!({"pair": "SOL-USDC", "amount": 0.01, "side": "sell"}))),
     )),
     responses(
-        (status = 200, description = "A typed body: accepted. A plain one: its key was used before", body = OlderAccepted),
+        (status = 200, description = "Accepted. A plain body: its key was used before", body = OlderAccepted),
         (status = 202, description = "A plain body: accepted", body = OlderAccepted),
         RefusedPost,
     )
 )]
 fn execute() {}
 
+/// `POST /api/orders`: an order in the words of the engine that writes statuses in capitals.
+#[utoipa::path(
+    post, path = "/api/orders", operation_id = "olderSubmitCapitals", tag = tag::OLDER, params(IdempotencyKey),
+    request_body(content = CapitalsOrder, example = json!({"inputToken": "SOL", "outputToken": "USDC", "amount": 0.01})),
+    responses((status = 201, description = "Accepted, or its key was used before", body = OlderAccepted), RefusedPost)
+)]
+fn submit() {}
+
 /// `WS /api/orders/execute?orderId=`: tells an order and closes after its last frame.
+///
+/// Without `orderId` it takes orders: a message is a percent body, and its frames come back. It stays open.
 #[utoipa::path(
     get, path = "/api/orders/execute", operation_id = "olderSocketOfTyped", tag = tag::OLDER, params(SocketOrder),
     responses(SocketAnswer)
@@ -222,7 +343,7 @@ fn execute_socket() {}
 /// `GET /api/orders/{id}`: an order for the clients of every older engine.
 #[utoipa::path(
     get, path = "/api/orders/{id}", operation_id = "olderShow", tag = tag::OLDER, params(OrderIdInPath),
-    responses((status = 200, description = "The order", body = OlderRow), RefusedGet)
+    responses((status = 200, description = "The order", body = OlderOrderInFull), RefusedGet)
 )]
 fn show() {}
 
@@ -246,3 +367,16 @@ fn status_at_root() {}
     responses(SocketAnswer)
 )]
 fn socket() {}
+
+/// `WS /ws/orders/{id}`: tells an order and stays open. With an unknown id it is closed with 1008.
+#[utoipa::path(
+    get, path = "/ws/orders/{id}", operation_id = "olderSocketOfPath", tag = tag::OLDER, params(OrderIdInPath),
+    responses(SocketAnswer)
+)]
+fn socket_of_path() {}
+
+/// `WS /ws/ping`: says `pong` and stays open.
+#[utoipa::path(
+    get, path = "/ws/ping", operation_id = "olderSocketOfPing", tag = tag::OLDER, responses(SocketAnswer)
+)]
+fn socket_of_ping() {}

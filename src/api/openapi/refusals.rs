@@ -47,6 +47,10 @@ refusals! {
     /// A swap that is quoted.
     Quoting: InvalidRequest, UnknownToken, InvalidAmount, InvalidSlippage, NoRoute, InsufficientLiquidity,
         VenueUnavailable, RpcUnavailable, Internal;
+    /// Wallets that are looked at.
+    Holding: RpcUnavailable, StoreUnavailable, Internal;
+    /// The daemon's own state.
+    Reporting: StoreUnavailable, Internal;
     /// A stream that is opened.
     Streaming: InvalidRequest, UnknownToken, NotFound, RateLimited as 503, StoreUnavailable, Internal;
 }

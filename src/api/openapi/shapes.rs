@@ -238,6 +238,71 @@ pub struct Tokens {
     tokens: Vec<Token>,
 }
 
+/// Every wallet that may pay for an order.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wallets {
+    /// Null where another process holds the keys.
+    #[schema(required)]
+    wallets: Option<Vec<WalletView>>,
+    /// When the chain was read.
+    #[schema(format = DateTime)]
+    read_at: Option<String>,
+    /// Why there are none.
+    reason: Option<String>,
+}
+
+/// What one wallet has, and what of it is promised to open orders.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WalletView {
+    address: String,
+    /// Its key file's name.
+    name: String,
+    /// The slot at which all of its balances were read.
+    as_of_slot: Slot,
+    /// Orders that have promised something of it.
+    open_orders: u64,
+    sol: Held,
+    tokens: Vec<HeldToken>,
+}
+
+/// A balance and what of it is promised.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    balance: Amount,
+    /// What open orders may spend.
+    reserved: Amount,
+}
+
+/// The same of one token.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeldToken {
+    symbol: String,
+    mint: String,
+    balance: Amount,
+    /// What open orders may spend.
+    reserved: Amount,
+}
+
+/// What this daemon is.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DaemonStatus {
+    version: String,
+    cluster: String,
+    /// The newest confirmed slot; null when the chain did not say it a moment ago.
+    #[schema(required)]
+    slot: Option<Slot>,
+    /// The newest event's: what is listed after it was read, and then followed with `since`, has no gap.
+    cursor: u64,
+    open_orders: u64,
+    default_slippage_bps: Bps,
+    max_slippage_bps: Bps,
+}
+
 /// How an order ended, and why.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -361,11 +426,18 @@ pub struct RefusedBecause {
 
 /// A refusal in the older engines' words: a sentence or, to a typed body, a list of issues.
 #[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct RefusedOlder {
     /// A sentence, or a list of issues.
     error: Value,
-    code: ErrorCode,
+    /// As in `/v1`, or their web framework's for what that refused by itself.
+    code: String,
+    #[serde(rename = "request_id")]
     request_id: String,
+    /// Their web framework's sentence.
+    message: Option<String>,
+    /// The answer's status, where their web framework repeated it.
+    status_code: Option<u16>,
 }
 
 /// The answers to an accepted order.

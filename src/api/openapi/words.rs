@@ -48,6 +48,12 @@ words! {
         {"type": "integer", "minimum": 0, "maximum": 10000},
         {"type": "string", "pattern": "^[0-9]{1,5}$"},
     ]};
+    /// Percent: a JSON number or text. The daemon may allow less.
+    Percent: {"anyOf": [
+        {"type": "number", "minimum": 0.0, "maximum": 100.0},
+        {"type": "string", "pattern": "^[0-9]{1,20}(\\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?$", "example": "0.5"},
+        {"type": "null"},
+    ]};
     /// The only type of order, or what JavaScript takes for nothing.
     OrderType: {"type": ["string", "boolean", "integer", "null"], "enum": ["market", "", false, 0, null]};
     /// An event's name.

@@ -2,6 +2,7 @@
 
 mod acts;
 mod compat;
+mod dashboard;
 mod events;
 mod openapi;
 mod rest;

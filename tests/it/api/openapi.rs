@@ -42,9 +42,14 @@ async fn what_is_described_is_served_and_what_is_not_described_is_refused() {
             // The answer's head is enough: one of the paths streams.
             let response = request.send().await.unwrap();
             let known = described.contains(&(method.to_owned(), path.clone()));
-            assert_eq!(response.status() != 405, known, "{method} {path}: {}", response.status());
-            let nowhere = response.status() == 404 && !path.contains("{id}");
-            assert!(!nowhere, "{method} {path} is described and not routed");
+            let status = response.status();
+            // The older engines knew no 405, so outside /v1 a method that is not taken is a path that is not there.
+            let refused = match status.as_u16() {
+                405 => true,
+                404 => response.text().await.unwrap().contains(&format!("Route {method}:")),
+                _ => false,
+            };
+            assert_eq!(refused, !known, "{method} {path}: {status}");
         }
     }
 }
@@ -67,7 +72,8 @@ fn every_reference_in_the_description_leads_somewhere_and_every_operation_has_a_
             let name = object["operationId"].as_str().unwrap();
             assert!(names.insert(name.to_owned()), "{name} is there twice");
             assert!(
-                !object["tags"][0].as_str().unwrap().is_empty() && responses.as_object().is_some_and(|r| r.len() > 0)
+                !object["tags"][0].as_str().unwrap().is_empty()
+                    && responses.as_object().is_some_and(|answers| !answers.is_empty())
             );
         }
     });

@@ -112,6 +112,7 @@ impl Served {
             feed: feed.clone(),
             probes: Arc::new(probes),
             metrics: Arc::new(page),
+            holdings: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
