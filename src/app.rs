@@ -37,7 +37,7 @@ use crate::{
     config::{self, Config},
     domain::Lamports,
     engine::{
-        Admission, Control, Executor, Journal, Parts, Policy, Rehearsal, Rents, Simulations, Treasury,
+        Admission, Control, Executor, Holdings, Journal, Parts, Policy, Rehearsal, Rents, Simulations, Treasury,
         deadline::Deadlines,
         execute::Stop,
         simulations::Simulate,
@@ -151,6 +151,8 @@ impl App {
         let rents = Rents::read(&outside.rpc).await.context("cannot read the cluster's rents")?;
         let cap = Lamports::new(config.chain.priority_fee_cap);
         let fees = Arc::new(Fees::new(outside.rpc.clone(), config.chain.priority_fee_floor, cap));
+        let (rpc, store) = (outside.rpc.clone(), outside.store.clone());
+        let holdings = role.works().then(|| Arc::new(Holdings::new(rpc, store, &market.rules, &wallets)));
         let known = role.works().then(|| wallets.iter().map(|wallet| wallet.address()).collect());
         let treasury = Arc::new(Treasury::new(
             outside.rpc.clone(),
@@ -176,7 +178,7 @@ impl App {
                 caps: market.caps.clone(),
                 control: control.clone(),
             };
-            app.spawn_api(&config, &outside, &market, journal.clone(), (admission, rehearsal, page)).await?;
+            app.spawn_api(&config, &outside, &market, journal.clone(), (admission, rehearsal, page, holdings)).await?;
         }
         if role.works() {
             app.spawn_worker(&config, &outside, &market, journal, (treasury, fees), (tip, snapshots, halt, control));

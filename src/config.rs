@@ -159,6 +159,11 @@ impl Config {
         Self::from_figment(Figment::new().merge(Toml::string(text)))
     }
 
+    /// The log filter that the older engines' environment asks for.
+    pub fn older_log_filter() -> Option<String> {
+        legacy::log_filter(|name| std::env::var(name).ok())
+    }
+
     /// Refuses values that make no sense together.
     ///
     /// # Errors

@@ -6,11 +6,12 @@
 use std::{cmp::Ordering, time::Duration};
 
 use futures_util::future::join_all;
+use solana_sdk::pubkey::Pubkey;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    domain::{Bps, ErrorCode, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, Swap},
-    venue::{Venue, Venues},
+    domain::{Bps, ErrorCode, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, Swap, VenueId},
+    venue::{VenueError, Venues},
 };
 
 /// What a quote that cannot be executed is good for.
@@ -53,7 +54,20 @@ impl Router {
     /// # Errors
     /// When no venue whose quotes count gives one.
     pub async fn route(&self, request: &QuoteRequest) -> Result<Route, RouteError> {
-        let quotes = join_all(self.venues.iter().map(|venue| self.ask(venue.as_ref(), request))).await;
+        let asked = self.venues.iter().map(|venue| self.ask(venue.id(), venue.quote(request)));
+        self.decide(request, join_all(asked).await)
+    }
+
+    /// The route through one pool, whatever others give.
+    ///
+    /// # Errors
+    /// When the pool gives no quote that counts.
+    pub async fn route_in(&self, pool: &Pubkey, request: &QuoteRequest) -> Result<Route, RouteError> {
+        let asked = self.venues.iter().map(|venue| self.ask(venue.id(), venue.quote_in(pool, request)));
+        self.decide(request, join_all(asked).await)
+    }
+
+    fn decide(&self, request: &QuoteRequest, quotes: Vec<QuoteOutcome>) -> Result<Route, RouteError> {
         let answers = || quotes.iter().filter_map(|outcome| outcome.quote.as_ref());
         let chosen = answers().filter(|quote| self.may_win(quote)).min_by(|a, b| rank(request.swap, a, b));
         match chosen.cloned() {
@@ -70,9 +84,9 @@ impl Router {
     }
 
     /// One venue's answer, in time or not.
-    async fn ask(&self, venue: &dyn Venue, request: &QuoteRequest) -> QuoteOutcome {
+    async fn ask(&self, venue: VenueId, answer: impl Future<Output = Result<Quote, VenueError>>) -> QuoteOutcome {
         let start = Instant::now();
-        let answer = timeout(self.deadline, venue.quote(request)).await;
+        let answer = timeout(self.deadline, answer).await;
         let latency_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (quote, refusal) = match answer {
             Ok(Ok(quote)) => (Some(quote), None),
@@ -82,7 +96,7 @@ impl Router {
                 (None, Some(Refusal { code: ErrorCode::VenueUnavailable, reason }))
             }
         };
-        QuoteOutcome { venue: venue.id(), latency_ms, quote, refusal }
+        QuoteOutcome { venue, latency_ms, quote, refusal }
     }
 
     fn may_win(&self, quote: &Quote) -> bool {
@@ -181,14 +195,11 @@ const fn severity(code: ErrorCode) -> u8 {
 mod tests {
     use std::sync::Arc;
 
-    use solana_sdk::pubkey::Pubkey;
-
     use super::*;
-    use crate::domain::{BaseUnits, Pair};
     use crate::{
         chain::ChainError,
-        domain::{Bps, VenueId},
-        venue::{VenueError, stub::Stub},
+        domain::{BaseUnits, Pair},
+        venue::{Venue, stub::Stub},
     };
 
     const RAYDIUM: VenueId = VenueId::RaydiumCpmm;
@@ -341,6 +352,16 @@ mod tests {
         assert_eq!(error.code, ErrorCode::VenueUnavailable);
         let route = router(Mode::Paper, [no_pool(), giving(MOCK, 1_000, 70)]).route(&exact_in()).await.unwrap();
         assert_eq!(route.chosen.venue, MOCK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_named_pool_wins_whatever_others_give() {
+        let (best, named) = (Stub::quote(RAYDIUM, 1_000, 90), Stub::quote(RAYDIUM, 1_000, 70));
+        let router = router(Mode::QuoteOnly, [Stub::giving(best.clone()), Stub::giving(named.clone())]);
+        assert_eq!(router.route(&exact_in()).await.unwrap().chosen, best);
+        assert_eq!(router.route_in(&named.pool, &exact_in()).await.unwrap().chosen, named);
+        let error = router.route_in(&Pubkey::new_from_array([9; 32]), &exact_in()).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::NoRoute);
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -16,7 +16,7 @@ use super::{ApiError, ApiState, keys::Caller, origin};
 use crate::{domain::ErrorCode, store::Scope};
 
 /// The middleware in front of everything but health. The key comes as `Authorization: Bearer <key>` or
-/// `X-API-Key: <key>`; a socket may also bring it as `?token=<key>`, because browsers cannot set a socket's headers.
+/// `X-API-Key: <key>`; a stream may also bring it as `?token=<key>`, because browsers cannot set a stream's headers.
 /// What the handler needs to know of the caller travels with the request.
 pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let needed = if request.method().is_safe() { Scope::Read } else { Scope::Trade };
@@ -55,7 +55,13 @@ fn candidate(request: &Request) -> Option<String> {
     });
     bearer
         .or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::to_owned))
-        .or_else(|| if headers.contains_key(header::UPGRADE) { token(request.uri().query()?) } else { None })
+        .or_else(|| if is_stream(headers) { token(request.uri().query()?) } else { None })
+}
+
+/// A WebSocket, or what browsers ask Server-Sent Events with.
+fn is_stream(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
+        || headers.get(header::ACCEPT).is_some_and(|accept| accept == "text/event-stream")
 }
 
 fn token(query: &str) -> Option<String> {
@@ -77,6 +83,9 @@ mod tests {
         assert_eq!(found(&|r| r.header("authorization", "Basic k")), None);
         assert_eq!(found(&|r| r.header("x-api-key", "k")).as_deref(), Some("k"));
         assert_eq!(found(&|r| r.uri("/v1/stream?token=a%2Bb").header("upgrade", "websocket")).as_deref(), Some("a+b"));
-        assert_eq!(found(&|r| r.uri("/v1/orders?token=k")), None, "only a socket's query is read");
+        let events =
+            |r: axum::http::request::Builder| r.uri("/v1/events?token=k").header("accept", "text/event-stream");
+        assert_eq!(found(&events).as_deref(), Some("k"));
+        assert_eq!(found(&|r| r.uri("/v1/orders?token=k")), None, "only a stream's query is read");
     }
 }

@@ -33,6 +33,10 @@ impl JsonBytes {
         if self.0.is_empty() {
             return Err(ApiError::new(ErrorCode::MalformedBody, "the body is empty: send a JSON object"));
         }
+        // An array would be read as the fields in the order of their declaration.
+        if self.0.trim_ascii_start().first() == Some(&b'[') {
+            return Err(ApiError::new(ErrorCode::MalformedBody, "the body cannot be read: send a JSON object"));
+        }
         serde_json::from_slice(&self.0)
             .map_err(|error| ApiError::new(ErrorCode::MalformedBody, format!("the body cannot be read: {error}")))
     }
@@ -48,7 +52,8 @@ impl FromRequest<ApiState> for JsonBytes {
             return Err(ApiError::new(
                 ErrorCode::UnsupportedMediaType,
                 "the body must be JSON: send `Content-Type: application/json`",
-            ));
+            )
+            .framework("FST_ERR_CTP_INVALID_MEDIA_TYPE"));
         }
         let limit = state.options().body_limit;
         let mut bytes = Vec::new();
@@ -69,7 +74,7 @@ impl FromRequest<ApiState> for JsonBytes {
         }
         if surplus > 0 {
             let message = format!("the body is larger than {limit} bytes, which is the limit");
-            return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
+            return Err(ApiError::new(ErrorCode::BodyTooLarge, message).framework("FST_ERR_CTP_BODY_TOO_LARGE"));
         }
         Ok(Self(bytes))
     }

@@ -7,24 +7,40 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::{
     ApiError, ApiState,
     body::{IdInPath, Params},
+    openapi::{
+        OrderIdInPath,
+        refusals::{Listing, Replaying},
+        shapes::{DeadLettersPage, Replayed},
+        tag,
+    },
     orders::{before, page_size},
     views::{self, timestamp},
 };
 use crate::{engine::ReplayError, store::DeadLetter};
 
 /// Which page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct PageParams {
+    /// At most this many.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// `nextCursor` of the page before.
+    #[param(format = "uuid")]
     cursor: Option<String>,
 }
 
 /// `GET /v1/dead-letters`: newest first, with the `cursor` of the next page if there is one.
+#[utoipa::path(
+    get, path = "/v1/dead-letters", operation_id = "listDeadLetters", tag = tag::SERVICE, params(PageParams),
+    responses((status = 200, description = "A page of orders that wait for a person", body = DeadLettersPage), Listing)
+)]
 pub async fn list(State(state): State<ApiState>, Params(params): Params<PageParams>) -> Result<Response, ApiError> {
     let limit = page_size(params.limit)?;
     let before = before(params.cursor.as_deref())?;
@@ -38,6 +54,10 @@ pub async fn list(State(state): State<ApiState>, Params(params): Params<PagePara
 }
 
 /// `POST /v1/dead-letters/{id}/replay`: the order goes on from where it stands.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/{id}/replay", operation_id = "replayDeadLetter", tag = tag::SERVICE,
+    params(OrderIdInPath), responses((status = 200, description = "It goes on", body = Replayed), Replaying)
+)]
 pub async fn replay(State(state): State<ApiState>, IdInPath(id): IdInPath) -> Result<Response, ApiError> {
     state.intake().replay(id).await?;
     Ok(Json(json!({ "id": id, "replayed": true })).into_response())

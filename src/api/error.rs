@@ -47,12 +47,7 @@ pub enum Shape {
 impl Shape {
     /// The shape of a path.
     pub fn of(path: &str) -> Self {
-        let root_status = path.ends_with("/status") && !path.starts_with("/v1/");
-        if path.starts_with("/api/") || path == "/ws" || path.starts_with("/ws/") || root_status {
-            Self::Compat
-        } else {
-            Self::V1
-        }
+        if path == "/v1" || path.starts_with("/v1/") { Self::V1 } else { Self::Compat }
     }
 }
 
@@ -114,6 +109,15 @@ impl ApiError {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// With the body that the older engines' web framework gave to what it refused by itself.
+    #[must_use]
+    pub fn framework(self, code: &str) -> Self {
+        let (status, message) = (self.status, self.message.clone());
+        self.compat(json!({
+            "statusCode": status.as_u16(), "code": code, "error": status.canonical_reason(), "message": message,
+        }))
     }
 
     /// With what is behind it, for the log.
@@ -259,7 +263,8 @@ mod tests {
         for (path, shape) in [
             ("/v1/orders", Shape::V1),
             ("/v1/orders/status", Shape::V1),
-            ("/nowhere", Shape::V1),
+            ("/v1", Shape::V1),
+            ("/nowhere", Shape::Compat),
             ("/api/orders/x", Shape::Compat),
             ("/ws", Shape::Compat),
             ("/abc/status", Shape::Compat),

@@ -3,8 +3,12 @@
 //! Owns the seam between the store and the feed: it subscribes first and reads the store then, so that what is stored
 //! in between is heard twice and told once. Never sends anything.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
+use solana_sdk::pubkey::Pubkey;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::feed::{Feed, Frame, OrderReceiver, PAGE};
@@ -13,27 +17,44 @@ use crate::{
     store::{SharedStore, StoreError},
 };
 
+/// Orders whose owner is remembered by one reader.
+const OWNERS: usize = 10_000;
+
 /// Which events of all orders are wanted. Empty fields do not filter.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// Only these orders.
+    pub orders: Vec<OrderId>,
+    /// Only events with one of these names.
+    pub events: Vec<String>,
     /// Only events that leave the order in one of these.
     pub statuses: Vec<Status>,
     /// Only orders that pay this symbol.
     pub token_in: Option<String>,
     /// Only orders that receive this symbol.
     pub token_out: Option<String>,
+    /// Only orders that swap one of these symbols for the other.
+    pub pair: Option<[String; 2]>,
+    /// Only orders that this wallet pays. An order has none until it is routed, unless its client named one.
+    pub wallet: Option<Pubkey>,
 }
 
 impl Filter {
     /// Whether every event passes.
-    pub const fn is_empty(&self) -> bool {
-        self.statuses.is_empty() && self.token_in.is_none() && self.token_out.is_none()
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
+    /// Whether an event passes, as far as the event itself says. Not whose order it is.
     fn lets_through(&self, event: &StoredEvent) -> bool {
-        (self.statuses.is_empty() || self.statuses.contains(&event.status))
+        (self.orders.is_empty() || self.orders.contains(&event.order_id))
+            && (self.events.is_empty() || self.events.iter().any(|name| name == event.event.name()))
+            && (self.statuses.is_empty() || self.statuses.contains(&event.status))
             && self.token_in.as_ref().is_none_or(|symbol| *symbol == event.token_in)
             && self.token_out.as_ref().is_none_or(|symbol| *symbol == event.token_out)
+            && self.pair.as_ref().is_none_or(|[a, b]| {
+                (*a == event.token_in && *b == event.token_out) || (*b == event.token_in && *a == event.token_out)
+            })
     }
 }
 
@@ -56,10 +77,12 @@ pub struct Follow {
     feed: Arc<Feed>,
     store: SharedStore,
     scope: Scope,
-    /// The cursor up to which everything has been told or was not wanted.
+    /// The cursor up to which everything has been told, waits, or was not wanted.
     seen: u64,
-    /// Read from the store, not told yet.
-    stored: VecDeque<Arc<Frame>>,
+    /// Not told yet.
+    waiting: VecDeque<Arc<Frame>>,
+    /// Whose orders they are, where that is asked for.
+    owners: HashMap<OrderId, Pubkey>,
     /// Whether the store has to be read before the feed is listened to (again).
     store_first: bool,
     /// Whether anything live was told since the store was read.
@@ -77,7 +100,7 @@ impl Follow {
         let receiver = feed.subscribe_order(id);
         feed.position().await; // until the feed runs it passes nothing on, and would begin after what is stored
         let scope = Scope::Order { id, receiver, seq: 0 };
-        Self { feed, store, scope, seen: since, stored: VecDeque::new(), store_first: true, live: false }
+        Self::new(feed, store, scope, since, true)
     }
 
     /// The events of all orders with a cursor above `since`, or from now on.
@@ -85,13 +108,17 @@ impl Follow {
         let receiver = feed.subscribe();
         let now = feed.position().await;
         let scope = Scope::All { filter, receiver };
-        let (seen, store_first) = (since.unwrap_or(now), since.is_some());
-        Self { feed, store, scope, seen, stored: VecDeque::new(), store_first, live: false }
+        Self::new(feed, store, scope, since.unwrap_or(now), since.is_some())
+    }
+
+    fn new(feed: Arc<Feed>, store: SharedStore, scope: Scope, seen: u64, store_first: bool) -> Self {
+        let (waiting, owners) = (VecDeque::new(), HashMap::new());
+        Self { feed, store, scope, seen, waiting, owners, store_first, live: false }
     }
 
     /// The cursor up to which everything has been told.
-    pub const fn seen(&self) -> u64 {
-        self.seen
+    pub fn told(&self) -> u64 {
+        self.waiting.front().map_or(self.seen, |frame| frame.event.cursor - 1)
     }
 
     /// The next event. Cancel-safe: a dropped call has told nothing and lost nothing.
@@ -100,9 +127,13 @@ impl Follow {
     /// When there is none any more; a new follower with `since` goes on where this one ended.
     pub async fn next(&mut self) -> Result<Arc<Frame>, Lost> {
         loop {
-            if let Some(frame) = self.stored.pop_front() {
-                self.seen = self.seen.max(frame.event.cursor);
-                return Ok(frame);
+            if let Some(frame) = self.waiting.front().cloned() {
+                let wanted = self.is_owned(frame.event.order_id).await?;
+                self.waiting.pop_front();
+                if wanted {
+                    return Ok(frame);
+                }
+                continue;
             }
             if self.store_first {
                 self.read_store().await?;
@@ -122,7 +153,7 @@ impl Follow {
                         Scope::All { filter, .. } if !filter.lets_through(&frame.event) => continue,
                         Scope::All { .. } => {}
                     }
-                    return Ok(frame);
+                    self.waiting.push_back(frame);
                 }
                 Err(RecvError::Lagged(_)) => match self.scope {
                     // One order's events are few: the store has what was missed.
@@ -136,6 +167,20 @@ impl Follow {
         }
     }
 
+    /// Whether an order is one that the filter's wallet pays. What is not known yet is asked again.
+    async fn is_owned(&mut self, id: OrderId) -> Result<bool, StoreError> {
+        let Scope::All { filter: Filter { wallet: Some(wallet), .. }, .. } = &self.scope else { return Ok(true) };
+        if let Some(owner) = self.owners.get(&id) {
+            return Ok(owner == wallet);
+        }
+        let Some(owner) = self.store.order(id).await?.and_then(|order| order.wallet) else { return Ok(false) };
+        if self.owners.len() >= OWNERS {
+            self.owners.clear();
+        }
+        self.owners.insert(id, owner);
+        Ok(owner == *wallet)
+    }
+
     /// Reads the next page; when it is the last one, the feed has what follows.
     async fn read_store(&mut self) -> Result<(), StoreError> {
         match &mut self.scope {
@@ -143,8 +188,9 @@ impl Follow {
                 let events = self.store.history(*id, *seq).await?;
                 *seq = events.last().map_or(*seq, |event| event.seq);
                 let seen = self.seen;
+                self.seen = events.last().map_or(seen, |event| seen.max(event.cursor));
                 let wanted = events.into_iter().filter(|event| event.cursor > seen);
-                self.stored.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
+                self.waiting.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
                 self.store_first = false;
             }
             Scope::All { filter, .. } => {
@@ -153,7 +199,7 @@ impl Follow {
                 // Set now, so that a page without a wanted event is not read again.
                 self.seen = events.last().map_or(self.seen, |event| event.cursor);
                 let wanted = events.into_iter().filter(|event| filter.lets_through(event));
-                self.stored.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
+                self.waiting.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
             }
         }
         self.live = false;

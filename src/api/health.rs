@@ -24,8 +24,15 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{ApiState, views::timestamp};
-use crate::{chain::Rpc, events::SharedBus, queue::SharedQueue, store::SharedStore};
+use super::{
+    ApiState,
+    openapi::{
+        shapes::{Health, Ready},
+        tag,
+    },
+    views::timestamp,
+};
+use crate::{chain::Rpc, domain::Slot, events::SharedBus, queue::SharedQueue, store::SharedStore};
 
 /// How long a part may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -62,6 +69,8 @@ struct Parts {
     rpc: Option<Probe>,
     /// Orders that wait for a person, where the store could say.
     dead_letters: Option<u64>,
+    /// What `rpc` answered.
+    slot: Option<Slot>,
 }
 
 /// One part's answer: how long it took, or why there is none. A reason names no addresses: it goes to clients.
@@ -106,6 +115,11 @@ impl Probes {
         Self { store, queue, bus, rpc, switches, latest: Mutex::new(None) }
     }
 
+    /// The newest confirmed slot, if the chain said it a moment ago.
+    pub async fn slot(&self) -> Option<Slot> {
+        self.parts().await.slot
+    }
+
     /// Asks all parts at once, or remembers what they just said. Callers at the same time share one answer.
     async fn parts(&self) -> Parts {
         let mut latest = self.latest.lock().await;
@@ -114,11 +128,10 @@ impl Probes {
         {
             return parts.clone();
         }
+        let mut slot = None;
         let rpc = async {
-            match &self.rpc {
-                Some(rpc) => Some(Probe::of(rpc.slot()).await),
-                None => None,
-            }
+            let rpc = self.rpc.as_ref()?;
+            Some(Probe::of(async { rpc.slot().await.map(|newest| slot = Some(newest)) }).await)
         };
         let dead_letters = async {
             let count = timeout(PROBE_TIMEOUT, self.store.dead_letter_count()).await;
@@ -131,14 +144,20 @@ impl Probes {
             rpc,
             dead_letters
         );
-        let parts = Parts { store, queue, bus, rpc, dead_letters };
+        let parts = Parts { store, queue, bus, rpc, dead_letters, slot };
         *latest = Some((Instant::now(), parts.clone()));
         parts
     }
 }
 
-/// `GET /health`: 200 as long as the process answers. `postgres` is the durable store and `redis` queue and bus,
+/// `GET /health`: 200 as long as the process answers.
+///
+/// `postgres` is the durable store and `redis` queue and bus,
 /// whatever they run on: the names are the older clients'.
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = tag::SERVICE,
+    responses((status = 200, description = "The process answers", body = Health))
+)]
 pub async fn health(State(state): State<ApiState>) -> Response {
     let parts = state.probes().parts().await;
     let redis = if parts.queue.is_ok() { parts.bus.word() } else { "error" };
@@ -153,6 +172,13 @@ pub async fn health(State(state): State<ApiState>) -> Response {
 }
 
 /// `GET /ready`: 200 when orders can be taken and executed, else 503 with what is missing.
+#[utoipa::path(
+    get, path = "/ready", operation_id = "ready", tag = tag::SERVICE,
+    responses(
+        (status = 200, description = "Orders can be taken and executed", body = Ready),
+        (status = 503, description = "Not now", body = Ready, headers(("Retry-After" = u64))),
+    )
+)]
 pub async fn ready(State(state): State<ApiState>) -> Response {
     let probes = state.probes();
     let parts = probes.parts().await;

@@ -177,6 +177,11 @@ impl KeyRing {
         Ok(())
     }
 
+    /// Whether nobody comes in without a key.
+    pub fn are_demanded(&self) -> bool {
+        self.admin.is_some() || self.known.read().unwrap_or_else(PoisonError::into_inner).closed
+    }
+
     /// Who sends this key, and whether they may send one more request now.
     ///
     /// # Errors

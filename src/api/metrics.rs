@@ -26,7 +26,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Switches;
+use super::{
+    Switches,
+    openapi::{shapes::RefusedOlder, tag},
+};
 use crate::{
     domain::Status,
     metrics as names,
@@ -40,6 +43,11 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long what the parts said is shown again.
 const MEMORY: Duration = Duration::from_secs(1);
+
+/// The page's description, for `openapi`.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(metrics))]
+pub struct Described;
 
 /// One process's page.
 pub struct MetricsPage {
@@ -99,7 +107,14 @@ impl MetricsPage {
     }
 }
 
-/// `GET /metrics`.
+/// `GET /metrics`: what is counted, for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = tag::SERVICE,
+    responses(
+        (status = 200, description = "The page", content_type = "text/plain", body = String),
+        (status = 401, description = "`unauthorized`", body = RefusedOlder, headers(("WWW-Authenticate" = String))),
+    )
+)]
 async fn metrics(State(page): State<Arc<MetricsPage>>) -> Response {
     ([(header::CONTENT_TYPE, TEXT)], page.render().await).into_response()
 }

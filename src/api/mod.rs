@@ -12,6 +12,10 @@
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
+//! sse       /v1/events, the same as Server-Sent Events      stall     peers that stop reading
+//! openapi   the description of all this, for programs, Postman and people
+//! wallets, status               balances, promises; what this daemon is
+//! dashboard the page for people, its files in the binary
 //! compat    the older engines' clients, by dialect          health    /health, /ready
 //! control   the kill switch
 //! ```
@@ -20,6 +24,7 @@ pub mod auth;
 pub mod body;
 pub mod compat;
 pub mod control;
+pub mod dashboard;
 pub mod dead_letters;
 pub mod drain;
 pub mod error;
@@ -28,6 +33,7 @@ pub mod follow;
 pub mod health;
 pub mod keys;
 pub mod metrics;
+pub mod openapi;
 pub mod orders;
 pub mod origin;
 pub mod quotes;
@@ -37,9 +43,13 @@ pub mod request;
 mod routes;
 pub mod server;
 pub mod socket;
+pub mod sse;
+mod stall;
+pub mod status;
 pub mod stream;
 pub mod tokens;
 pub mod views;
+pub mod wallets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,8 +67,8 @@ pub use self::{
     views::Views,
 };
 use crate::{
-    domain::ErrorCode,
-    engine::{Control, Intake, Rehearsal},
+    domain::{Bps, ErrorCode},
+    engine::{Control, Holdings, Intake, Rehearsal},
     router::Router,
     store::SharedStore,
 };
@@ -66,6 +76,8 @@ use crate::{
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The cluster's name, for people.
+    pub cluster: &'static str,
     /// Which web pages may come in.
     pub origins: Origins,
     /// Whether those pages may read answers across origins (the older engines' HTML dashboards need it).
@@ -90,11 +102,14 @@ pub struct Options {
     pub send_timeout: Duration,
     /// How long an older client's `confirmed` waits for the amounts really moved before the quoted ones are sent.
     pub settle_wait: Duration,
+    /// Slippage of an order in the dialect that gives it in percent, when it gives none.
+    pub percent_slippage: Bps,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
+            cluster: "local",
             origins: Origins::default(),
             cors: false,
             body_limit: 16 * 1024,
@@ -107,6 +122,7 @@ impl Default for Options {
             ping_interval: Duration::from_secs(15),
             send_timeout: Duration::from_secs(5),
             settle_wait: Duration::from_secs(2),
+            percent_slippage: Bps::new(50).expect("below 10 000"),
         }
     }
 }
@@ -131,6 +147,8 @@ pub struct Parts {
     pub metrics: Arc<MetricsPage>,
     /// The kill switch.
     pub control: Arc<Control>,
+    /// What the wallets have, where this process has wallets.
+    pub holdings: Option<Arc<Holdings>>,
 }
 
 /// What every handler shares.
@@ -196,6 +214,10 @@ impl ApiState {
 
     pub(crate) fn probes(&self) -> &Probes {
         &self.0.parts.probes
+    }
+
+    pub(crate) fn holdings(&self) -> Option<&Holdings> {
+        self.0.parts.holdings.as_deref()
     }
 
     /// Cancelled when sockets have to close.

@@ -11,13 +11,21 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 use solana_sdk::pubkey::Pubkey;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     ApiError, ApiState, Caller,
     body::{Decimal, IdInPath, JsonBytes, Params, idempotency_key},
+    openapi::{
+        IdempotencyKey, OrderIdInPath,
+        refusals::{Cancelling, Finding, Listing, Submitting},
+        shapes::{OrderInFull, OrderView, OrdersPage, Submitted},
+        tag,
+        words::{BaseAmount, SlippageBps, TokenName, UiAmount, WalletAddress},
+    },
 };
 use crate::{
-    domain::{AmountText, Dialect, ErrorCode, Order, OrderId, OrderRequest, Rules, Status},
+    domain::{AmountText, Dialect, ErrorCode, Order, OrderId, OrderKind, OrderRequest, Rules, Status},
     engine::CancelError,
     store::OrderFilter,
 };
@@ -26,28 +34,59 @@ const DEFAULT_PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
 
 /// What a client asks for, in a body or in a quote's query.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OrderWords {
+    /// What is paid.
     #[serde(default)]
+    #[schema(value_type = TokenName, required)]
     pub(super) token_in: String,
+    /// What is received.
     #[serde(default)]
+    #[schema(value_type = TokenName, required)]
     pub(super) token_out: String,
+    /// Pay exactly this; `amount` is another name for it. Of the four amounts exactly one is given.
     #[serde(alias = "amount")]
+    #[schema(value_type = Option<UiAmount>)]
     pub(super) amount_in: Option<Decimal>,
+    /// Pay exactly this.
+    #[schema(value_type = Option<BaseAmount>)]
     pub(super) amount_in_base: Option<Decimal>,
+    /// Receive exactly this.
+    #[schema(value_type = Option<UiAmount>)]
     pub(super) amount_out: Option<Decimal>,
+    /// Receive exactly this.
+    #[schema(value_type = Option<BaseAmount>)]
     pub(super) amount_out_base: Option<Decimal>,
+    /// The least to receive for an exact input, in place of the slippage.
+    #[schema(value_type = Option<UiAmount>)]
     pub(super) min_out: Option<Decimal>,
+    /// The same.
+    #[schema(value_type = Option<BaseAmount>)]
     pub(super) min_out_base: Option<Decimal>,
+    /// The most to pay for an exact output, in place of the slippage.
+    #[schema(value_type = Option<UiAmount>)]
     pub(super) max_in: Option<Decimal>,
+    /// The same.
+    #[schema(value_type = Option<BaseAmount>)]
     pub(super) max_in_base: Option<Decimal>,
+    /// How far the fill may be from the first quote.
+    #[schema(value_type = Option<SlippageBps>)]
     pub(super) slippage_bps: Option<Decimal>,
+    /// The address that pays; left out, the least busy wallet that can.
+    #[schema(value_type = Option<WalletAddress>)]
     pub(super) wallet: Option<String>,
+    /// Milliseconds after which nothing is signed for it any more, at most seven days.
+    #[schema(minimum = 1, maximum = 604_800_000)]
     pub(super) expires_in_ms: Option<i64>,
+    /// The same as a time.
+    #[schema(format = DateTime)]
     pub(super) expires_at: Option<String>,
+    /// Say what it would do, and do nothing.
     #[serde(default)]
     pub(super) dry_run: bool,
+    /// When it executes: at once.
+    #[schema(value_type = Option<OrderKind>)]
     pub(super) kind: Option<String>,
 }
 
@@ -81,6 +120,7 @@ impl OrderWords {
             wallet: self.wallet,
             expires_in_ms: self.expires_in_ms,
             expires_at: self.expires_at,
+            pool_wish: None,
         })
     }
 }
@@ -99,6 +139,15 @@ fn either(name: &str, ui: Option<Decimal>, base: Option<Decimal>) -> Result<Opti
 
 /// `POST /v1/orders`: 201, or 200 with the first order when the idempotency key was used before. With `dryRun` 200 and
 /// what the order would do; nothing is stored, signed or sent then, and the key is not used.
+#[utoipa::path(
+    post, path = "/v1/orders", operation_id = "submitOrder", tag = tag::ORDERS,
+    params(IdempotencyKey),
+    request_body(content = OrderWords, examples(
+        ("exact input" = (value = json!({"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "0.01", "slippageBps": 100}))),
+        ("exact output" = (value = json!({"tokenIn": "SOL", "tokenOut": "USDC", "amountOut": "1.5"}))),
+    )),
+    responses(Submitted, Submitting)
+)]
 pub async fn submit(
     State(state): State<ApiState>,
     caller: Caller,
@@ -121,6 +170,10 @@ pub async fn submit(
 }
 
 /// `GET /v1/orders/{id}`: the order, its events and its signatures.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}", operation_id = "showOrder", tag = tag::ORDERS, params(OrderIdInPath),
+    responses((status = 200, description = "The order", body = OrderInFull), Finding)
+)]
 pub async fn show(State(state): State<ApiState>, IdInPath(id): IdInPath) -> Result<Response, ApiError> {
     let order = find(&state, id).await?;
     let (history, attempts) = tokio::try_join!(state.store().history(id, 0), state.store().attempts(id))?;
@@ -128,6 +181,10 @@ pub async fn show(State(state): State<ApiState>, IdInPath(id): IdInPath) -> Resu
 }
 
 /// `POST /v1/orders/{id}/cancel`: the cancelled order. Cancelling twice is no error.
+#[utoipa::path(
+    post, path = "/v1/orders/{id}/cancel", operation_id = "cancelOrder", tag = tag::ORDERS, params(OrderIdInPath),
+    responses((status = 200, description = "The cancelled order", body = OrderView), Cancelling)
+)]
 pub async fn cancel(State(state): State<ApiState>, IdInPath(id): IdInPath) -> Result<Response, ApiError> {
     let order = match state.intake().cancel(id).await {
         Ok(order) => order,
@@ -143,18 +200,35 @@ pub async fn find(state: &ApiState, id: OrderId) -> Result<Order, ApiError> {
 }
 
 /// Which orders to list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListParams {
+    /// Only orders in one of these, comma-separated.
+    #[param(value_type = Vec<Status>, style = Form, explode = false, required = false)]
     status: Option<String>,
+    /// Only orders that pay this.
+    #[param(value_type = TokenName, required = false)]
     token_in: Option<String>,
+    /// Only orders that receive this.
+    #[param(value_type = TokenName, required = false)]
     token_out: Option<String>,
+    /// Only orders that this address pays.
+    #[param(value_type = WalletAddress, required = false)]
     wallet: Option<String>,
+    /// Orders on a page; 50 when left out.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// Where the page begins: `nextCursor` of the one before.
+    #[param(value_type = OrderId, required = false)]
     cursor: Option<String>,
 }
 
 /// `GET /v1/orders`: newest first, with the `cursor` of the next page if there is one.
+#[utoipa::path(
+    get, path = "/v1/orders", operation_id = "listOrders", tag = tag::ORDERS, params(ListParams),
+    responses((status = 200, description = "A page of orders", body = OrdersPage), Listing)
+)]
 pub async fn list(State(state): State<ApiState>, Params(params): Params<ListParams>) -> Result<Response, ApiError> {
     let rules = state.intake().rules();
     let filter = OrderFilter {
@@ -226,7 +300,11 @@ pub fn symbol(rules: &Rules, field: &str, name: Option<&str>) -> Result<Option<S
     .transpose()
 }
 
-fn wallet(text: &str) -> Result<Pubkey, ApiError> {
+/// The address of a wallet.
+///
+/// # Errors
+/// When the text is none.
+pub fn wallet(text: &str) -> Result<Pubkey, ApiError> {
     text.parse().map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "`wallet` is not a base58 public key"))
 }
 
@@ -256,6 +334,7 @@ mod tests {
             ("", ErrorCode::MalformedBody),
             ("{", ErrorCode::MalformedBody),
             ("[]x", ErrorCode::MalformedBody),
+            (r#" ["SOL","USDC",1,null,null,null,null,null,null,null,null,null,null]"#, ErrorCode::MalformedBody),
             (r#"{"amountIn":NaN}"#, ErrorCode::MalformedBody),
             (r#"{"amountIn":true}"#, ErrorCode::MalformedBody),
             (r#"{"amountIn":1,"amount":1}"#, ErrorCode::MalformedBody),

@@ -19,13 +19,16 @@ use crate::domain::ErrorCode;
 pub struct Origins {
     /// `Origin: null`, which pages opened as files send (and sandboxed frames, too).
     pub null: bool,
+    /// Pages that this daemon served itself, whatever name it was called by. Only for a daemon that demands a key: any
+    /// name can be made to lead here for a moment (DNS rebinding), and then nothing but the key keeps its owner out.
+    pub own: bool,
     /// Others, as a browser writes them: `https://desk.example`.
     pub listed: Vec<String>,
 }
 
 impl Default for Origins {
     fn default() -> Self {
-        Self { null: true, listed: Vec::new() }
+        Self { null: true, own: false, listed: Vec::new() }
     }
 }
 
@@ -47,10 +50,17 @@ impl Origin {
         let allowed = value.to_str().is_ok_and(|origin| {
             (origin == "null" && origins.null)
                 || is_localhost(origin)
+                || (origins.own && headers.get(header::HOST).is_some_and(|host| is_on(origin, host)))
                 || origins.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
         });
         if allowed { Self::Allowed(value.clone()) } else { Self::Foreign }
     }
+}
+
+/// Whether a page comes from the host that it talks to.
+fn is_on(origin: &str, host: &HeaderValue) -> bool {
+    let Some((_, name)) = origin.split_once("://") else { return false };
+    name.as_bytes().eq_ignore_ascii_case(host.as_bytes())
 }
 
 fn is_localhost(origin: &str) -> bool {
@@ -122,8 +132,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_daemons_own_page_is_let_in_by_any_name_where_a_key_is_demanded() {
+        let judge = |origin: &'static str, own| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            headers.insert(header::HOST, HeaderValue::from_static("desk.example:3000"));
+            matches!(Origin::of(&headers, &Origins { own, ..Origins::default() }), Origin::Allowed(_))
+        };
+        assert!(judge("http://desk.example:3000", true));
+        assert!(!judge("http://desk.example:3000", false), "a rebound name is no proof without a key");
+        for other in ["http://desk.example", "http://evil.example:3000", "http://evil.example/desk.example:3000"] {
+            assert!(!judge(other, true), "{other}");
+        }
+    }
+
+    #[test]
     fn only_local_pages_and_listed_ones_are_let_in() {
-        let origins = Origins { null: true, listed: vec!["https://desk.example".into()] };
+        let origins = Origins { listed: vec!["https://desk.example".into()], ..Origins::default() };
         let judge = |text: &str, origins: &Origins| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ORIGIN, HeaderValue::from_str(text).unwrap());
@@ -144,7 +169,7 @@ mod tests {
         {
             assert_eq!(judge(bad, &origins), Origin::Foreign, "{bad}");
         }
-        assert_eq!(judge("null", &Origins { null: false, listed: Vec::new() }), Origin::Foreign);
+        assert_eq!(judge("null", &Origins { null: false, ..Origins::default() }), Origin::Foreign);
         assert_eq!(Origin::of(&HeaderMap::new(), &origins), Origin::Absent);
     }
 

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use super::{
     ApiError, ApiState, Views,
     body::IdInPath,
+    openapi::{OrderIdInPath, refusals::Finding, shapes::Receipt, tag},
     orders::find,
     views::{amount, timestamp},
 };
@@ -22,7 +23,11 @@ use crate::{
     store::AttemptRow,
 };
 
-/// `GET /v1/orders/{id}/receipt`.
+/// `GET /v1/orders/{id}/receipt`: how the order ended, and everything that explains it.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}/receipt", operation_id = "showReceipt", tag = tag::ORDERS, params(OrderIdInPath),
+    responses((status = 200, description = "The receipt", body = Receipt), Finding)
+)]
 pub async fn receipt(State(state): State<ApiState>, IdInPath(id): IdInPath) -> Result<Response, ApiError> {
     let order = find(&state, id).await?;
     let (history, attempts) = tokio::try_join!(state.store().history(id, 0), state.store().attempts(id))?;

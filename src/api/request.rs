@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -54,7 +54,10 @@ pub async fn envelope(State(state): State<ApiState>, request: Request, next: Nex
             } else {
                 tracing::debug!(code = error.code().as_str(), error = error.chain(), "request refused");
             }
+            // What the router knows beside the error: which methods a path takes.
+            let allow = response.headers_mut().remove(header::ALLOW);
             response = error.render(shape, &id);
+            response.headers_mut().extend(allow.map(|methods| (header::ALLOW, methods)));
         }
         tracing::debug!(status = response.status().as_u16(), "answered");
         if let Ok(value) = HeaderValue::from_str(&id) {

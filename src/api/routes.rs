@@ -6,37 +6,64 @@ use axum::{
     Router,
     http::{Method, Uri},
     middleware::{from_fn_with_state, map_response},
-    routing::{get, post},
+    routing::get,
 };
 use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiState, auth, compat, control, dead_letters, health, orders, quotes, receipt, request, stream, tokens,
+    ApiError, ApiState, auth, compat, control, dashboard, dead_letters, error::Shape, health, openapi, orders, quotes,
+    receipt, request, sse, status, stream, tokens, wallets,
 };
 use crate::domain::ErrorCode;
 
+/// The paths that need no key. Each is routed and described by its handler's own description.
+pub fn open() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(openapi::postman))
+}
+
+/// The paths that need a key, in the same way.
+pub fn keyed() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(orders::list, orders::submit))
+        .routes(routes!(orders::show))
+        .routes(routes!(orders::cancel))
+        .routes(routes!(receipt::receipt))
+        .routes(routes!(quotes::quote))
+        .routes(routes!(tokens::tokens))
+        .routes(routes!(wallets::wallets))
+        .routes(routes!(status::status))
+        .routes(routes!(stream::stream))
+        .routes(routes!(sse::events))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(control::show))
+        .routes(routes!(control::pause))
+        .routes(routes!(control::resume))
+}
+
+/// All that needs no key: the older engines' greeting is described in `openapi`, the pages for people are not.
+fn all_open() -> Router<ApiState> {
+    Router::from(open())
+        .merge(openapi::ui::routes())
+        .route("/", get(dashboard::page_or_greeting))
+        .route("/dashboard/{file}", get(dashboard::asset))
+}
+
+/// All that needs a key.
+fn all_keyed() -> Router<ApiState> {
+    Router::from(keyed()).merge(compat::routes())
+}
+
 /// Everything under one roof.
 pub fn router(state: ApiState) -> Router {
-    let keyed = Router::new()
-        .route("/v1/orders", get(orders::list).post(orders::submit))
-        .route("/v1/orders/{id}", get(orders::show))
-        .route("/v1/orders/{id}/cancel", post(orders::cancel))
-        .route("/v1/orders/{id}/receipt", get(receipt::receipt))
-        .route("/v1/dead-letters", get(dead_letters::list))
-        .route("/v1/dead-letters/{id}/replay", post(dead_letters::replay))
-        .route("/v1/quote", get(quotes::quote))
-        .route("/v1/tokens", get(tokens::tokens))
-        .route("/v1/stream", get(stream::stream))
-        .route("/v1/control", get(control::show))
-        .route("/v1/control/pause", post(control::pause))
-        .route("/v1/control/resume", post(control::resume))
-        .merge(compat::routes())
-        .merge(state.metrics().clone().router())
-        .route_layer(from_fn_with_state(state.clone(), auth::guard));
-    Router::new()
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/", get(compat::greeting))
+    let keyed =
+        all_keyed().merge(state.metrics().clone().router()).route_layer(from_fn_with_state(state.clone(), auth::guard));
+    all_open()
         .merge(keyed)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -52,8 +79,12 @@ async fn no_route(method: Method, uri: Uri) -> ApiError {
     }))
 }
 
-async fn no_method(method: Method) -> ApiError {
-    ApiError::new(ErrorCode::MethodNotAllowed, format!("this path does not take {method}"))
+/// To the older engines a path was only what it took.
+async fn no_method(method: Method, uri: Uri) -> ApiError {
+    match Shape::of(uri.path()) {
+        Shape::V1 => ApiError::new(ErrorCode::MethodNotAllowed, format!("this path does not take {method}")),
+        Shape::Compat => no_route(method, uri).await,
+    }
 }
 
 async fn no_sniffing(mut response: axum::response::Response) -> axum::response::Response {
@@ -61,4 +92,29 @@ async fn no_sniffing(mut response: axum::response::Response) -> axum::response::
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A router's paths, as it shows them for debugging: there is no other way to ask it.
+    fn paths(router: &Router<ApiState>) -> BTreeSet<String> {
+        let shown = format!("{router:?}");
+        let quoted = shown.split('"').skip(1).step_by(2);
+        quoted.filter(|text| text.starts_with('/')).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_path_is_described_and_every_described_path_is_routed() {
+        let mut routed = paths(&all_open().merge(all_keyed()));
+        for page in ["/docs", "/docs/", "/docs/{file}", "/dashboard/{file}"] {
+            assert!(routed.remove(page), "the pages for people: {routed:?}");
+        }
+        routed.insert("/metrics".to_owned()); // has a router of its own, for a listener of its own
+        let described: BTreeSet<_> = openapi::document().paths.paths.into_keys().collect();
+        assert_eq!(routed, described);
+    }
 }

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{ApiState, routes};
+use super::{ApiState, routes, socket, stall::Unstalled};
 
 /// The rest after an accept failed for want of descriptors or memory, as in every accept loop.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
         };
         match stream {
             Ok((stream, permit)) => {
-                let connection = connection(stream, app.clone(), state.options().header_timeout, shutdown.clone());
+                let connection = connection(stream, app.clone(), state.clone(), shutdown.clone());
                 open.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -91,13 +91,14 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(Tc
 }
 
 /// One connection until its end. A socket leaves it with the upgrade and lives on in axum's own task.
-async fn connection(stream: TcpStream, app: Router, header_timeout: Duration, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, app: Router, state: ApiState, shutdown: CancellationToken) {
     // Frames and answers are small and wanted at once; a failure costs only latency.
     let _ = stream.set_nodelay(true);
+    let stream = Unstalled::new(stream, socket::longest_write(state.options()));
     let service = TowerToHyperService::new(app.map_request(|request: hyper::Request<_>| request.map(Body::new)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(state.options().header_timeout)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -17,7 +17,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiError, ApiState};
+use super::{ApiError, ApiState, Options};
 use crate::{domain::ErrorCode, metrics as names};
 
 /// Close code: the end everybody expected.
@@ -29,7 +29,7 @@ pub const POLICY: u16 = 1008;
 /// Close code: come again later, with `since`.
 pub const TRY_AGAIN: u16 = 1013;
 
-/// The largest message taken from a client: all it has to say is `ping`.
+/// The largest message taken from a client: `ping`, or an order.
 const LARGEST_MESSAGE: usize = 4 * 1024;
 /// Bytes kept for what a client says, as long as its socket lives. The library's 128 KiB are meant for peers that talk
 /// much; thousands of clients that only listen would hold hundreds of megabytes.
@@ -40,6 +40,11 @@ const WRITE_BUFFER: usize = 8 * 1024;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Pings without an answer after which a peer is dead.
 const PINGS_UNANSWERED: u32 = 2;
+
+/// How long a socket may need for one write: a frame, and then the close that says why it was too slow.
+pub fn longest_write(options: &Options) -> Duration {
+    options.send_timeout + options.send_timeout.max(FAREWELL)
+}
 
 /// What a source wants done next.
 #[derive(Debug)]
@@ -64,6 +69,12 @@ pub enum Step {
 pub trait Source: Send {
     /// The next step. Has to be cancel-safe.
     fn next(&mut self) -> impl Future<Output = Step> + Send;
+
+    /// Takes what the client said, other than `ping`, and may answer. Ends by itself in bounded time, and is not dropped
+    /// before.
+    fn hear(&mut self, _text: &str) -> impl Future<Output = Option<Utf8Bytes>> + Send {
+        async { None }
+    }
 
     /// Where a client can resume that has got nothing yet, on sockets that can.
     fn start(&self) -> Option<u64> {
@@ -107,11 +118,13 @@ where
     }))
 }
 
-/// A socket that is open, as long as this lives.
-struct Counted(metrics::Gauge);
+/// A socket or stream that is open, as long as this lives.
+pub struct Counted(metrics::Gauge);
 
 impl Counted {
-    fn new() -> Self {
+    /// Counts one more.
+    #[expect(clippy::new_without_default, reason = "it is counted, which a default should not be")]
+    pub fn new() -> Self {
         let gauge = metrics::gauge!(names::SOCKETS);
         gauge.increment(1.0);
         Self(gauge)
@@ -150,8 +163,14 @@ impl Socket {
                         Some(Ok(Message::Text(text))) if text.as_str().trim() == "ping" => {
                             (Message::Text(Utf8Bytes::from_static(r#"{"type":"pong"}"#)), None)
                         }
+                        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                            match source.hear(&String::from_utf8_lossy(&message.into_data())).await {
+                                Some(answer) => (Message::Text(answer), None),
+                                None => continue,
+                            }
+                        }
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                        Some(Ok(_)) => continue,
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                     }
                 },
                 _ = pings.tick() => {

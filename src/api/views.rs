@@ -23,7 +23,7 @@ const SIGNIFICANT_DIGITS: usize = 12;
 /// Decimals of a price at most.
 const MOST_DECIMALS: usize = 24;
 /// Decimals of a lamport amount in SOL.
-const SOL_DECIMALS: u8 = 9;
+pub const SOL_DECIMALS: u8 = 9;
 
 /// Renders with what the process knows: token decimals and the explorer's cluster.
 #[derive(Clone, Debug)]
@@ -372,6 +372,7 @@ mod tests {
             limit: None,
             wallet: None,
             expiry: None,
+            pool_wish: None,
         };
         let chosen = Quote {
             venue: VenueId::RaydiumCpmm,

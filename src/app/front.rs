@@ -9,7 +9,8 @@ use super::{App, LAST_STEP, Market, Outside};
 use crate::{
     api,
     config::{Cluster, Config, Secret},
-    engine::{Admission, Intake, Journal, Rehearsal},
+    domain::Bps,
+    engine::{Admission, Holdings, Intake, Journal, Rehearsal},
     metrics,
 };
 
@@ -48,7 +49,7 @@ impl App {
         outside: &Outside,
         market: &Market,
         journal: Journal,
-        (admission, rehearsal, metrics): (Admission, Rehearsal, Arc<api::MetricsPage>),
+        (admission, rehearsal, metrics, holdings): (Admission, Rehearsal, Arc<api::MetricsPage>, Option<Arc<Holdings>>),
     ) -> anyhow::Result<()> {
         let control = admission.control.clone();
         let intake =
@@ -81,15 +82,23 @@ impl App {
                 probes: Arc::new(probes),
                 metrics,
                 control,
+                holdings,
             },
             api::Options {
-                origins: api::Origins { null: config.api.is_private(), listed: config.api.origins.clone() },
+                cluster: config.chain.cluster.as_str(),
+                origins: api::Origins {
+                    null: config.api.is_private(),
+                    own: key.is_some(),
+                    listed: config.api.origins.clone(),
+                },
                 cors: config.api.cors,
                 body_limit: config.api.body_limit,
                 max_connections: config.api.max_connections,
                 max_requests: config.api.max_requests,
                 max_sockets: config.api.max_sockets,
                 request_timeout: config.api.request_timeout,
+                percent_slippage: Bps::new(config.orders.percent_slippage_bps)
+                    .context("`orders.percent_slippage_bps` is above 10000 basis points")?,
                 shutdown_grace: LAST_STEP,
                 ..api::Options::default()
             },

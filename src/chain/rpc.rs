@@ -36,7 +36,7 @@ use refusals::unreadable;
 use crate::domain::{BlockHeight, Lamports, Slot};
 
 /// At most this many accounts are asked for in one call (the RPC's own limit).
-const ACCOUNTS_PER_CALL: usize = 100;
+pub const ACCOUNTS_PER_CALL: usize = 100;
 /// At most this many signatures are asked for in one call (the RPC's own limit).
 pub const SIGNATURES_PER_CALL: usize = 256;
 

@@ -7,6 +7,8 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
+use crate::config::Config;
+
 /// What has to be finished when the process ends.
 pub(super) struct Logging {
     #[cfg(feature = "otel")]
@@ -17,8 +19,9 @@ impl Logging {
     /// The daemon says one line per transition; a command for people (`quiet`) says what went wrong and prints its
     /// own output.
     pub(super) fn start(json: bool, quiet: bool) -> anyhow::Result<Self> {
-        let default = if quiet { "error" } else { "warn,swapd=info" };
-        let filter = EnvFilter::try_from_env("SWAPD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+        let daemons = || Config::older_log_filter().unwrap_or_else(|| "warn,swapd=info".to_owned());
+        let default = || EnvFilter::new(if quiet { "error".to_owned() } else { daemons() });
+        let filter = EnvFilter::try_from_env("SWAPD_LOG").unwrap_or_else(|_| default());
         let lines =
             tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
         // One filter for all. A filter per layer keeps its verdict per thread, and a question that no event follows

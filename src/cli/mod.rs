@@ -7,6 +7,7 @@ use logging::Logging;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    api::openapi,
     app::{App, Role},
     config::Config,
 };
@@ -87,6 +88,12 @@ enum Command {
     Check(check::Arguments),
     /// Show the orders a running daemon has set aside, or let them go on.
     DeadLetters(dead_letters::Arguments),
+    /// Print the description of the API: OpenAPI 3.1, or a Postman collection.
+    Openapi {
+        /// As a Postman collection, v2.1.
+        #[arg(long)]
+        postman: bool,
+    },
     /// Put a proxy with faults in front of a Solana endpoint, to see how its clients bear them.
     ChaosRpc(chaos::Arguments),
 }
@@ -132,6 +139,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume => pause::resume(&config()?).await,
         Command::Check(arguments) => check::run(arguments, config()?).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
+        Command::Openapi { postman } => {
+            let document = if postman { openapi::collection() } else { serde_json::json!(openapi::document()) };
+            say!("{document:#}");
+            Ok(ExitCode::SUCCESS)
+        }
         Command::ChaosRpc(arguments) => chaos::run(arguments, interrupted()).await,
     }
 }

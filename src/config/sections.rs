@@ -95,6 +95,17 @@ pub enum Cluster {
     Local,
 }
 
+impl Cluster {
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Devnet => "devnet",
+            Self::Testnet => "testnet",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// The embedded chain.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -175,7 +186,7 @@ pub struct Api {
     pub request_timeout: Duration,
     /// Web origins that may come in, beside none, `null` and this machine.
     pub origins: Vec<String>,
-    /// Whether those pages may read answers across origins.
+    /// Whether those pages may read answers across origins, as the older engines' dashboards do.
     pub cors: bool,
 }
 
@@ -206,6 +217,8 @@ impl Api {
 pub struct Orders {
     /// Slippage when none is given, in basis points.
     pub default_slippage_bps: u16,
+    /// Slippage when none is given in the older dialect that has it in percent, in basis points; at most the largest.
+    pub percent_slippage_bps: u16,
     /// Largest slippage, in basis points.
     pub max_slippage_bps: u16,
 }
@@ -436,14 +449,14 @@ impl Default for Api {
             max_sockets: 8_192,
             request_timeout: Duration::from_secs(10),
             origins: Vec::new(),
-            cors: false,
+            cors: true,
         }
     }
 }
 
 impl Default for Orders {
     fn default() -> Self {
-        Self { default_slippage_bps: 100, max_slippage_bps: 1_000 }
+        Self { default_slippage_bps: 100, percent_slippage_bps: 50, max_slippage_bps: 1_000 }
     }
 }
 

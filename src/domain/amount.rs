@@ -5,6 +5,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::ToSchema;
 
 /// What is wrong with an amount somebody typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,8 @@ pub enum AmountError {
 }
 
 /// A token amount in the mint's smallest unit. Crosses JSON as a string: JavaScript loses integers above 2^53.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, example = "1500000")]
 pub struct BaseUnits(u64);
 
 impl BaseUnits {
@@ -157,7 +159,7 @@ impl<'de> Deserialize<'de> for BaseUnits {
 }
 
 /// Lamports: the base units of SOL that pay fees and rent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Lamports(u64);
 
@@ -185,7 +187,7 @@ impl fmt::Display for Lamports {
 }
 
 /// Basis points, 0 to 10 000.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct Bps(u16);
 
@@ -226,12 +228,12 @@ impl fmt::Display for Bps {
 }
 
 /// A slot number: counts leader turns, also the skipped ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Slot(pub u64);
 
 /// A block height: counts blocks. This, not the slot, bounds the life of a blockhash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct BlockHeight(pub u64);
 

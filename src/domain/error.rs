@@ -1,9 +1,10 @@
 //! Error codes: the stable names a client matches on, and how each is answered.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The closed list of codes. Their wire form is stable; their sentences are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The request does not say something that can be done.
@@ -143,7 +144,7 @@ impl ErrorCode {
 }
 
 /// Why an order ended without a swap.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// Stable code.
     pub code: ErrorCode,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::{
     BaseUnits, BlockHeight, Failure, Lamports, OrderId, Route, Slot, Status, VenueId,
@@ -15,19 +16,22 @@ use super::{
 };
 
 /// One signed try: everything that bounds it, and the bytes that are sent and sent again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
     /// 1 for the order's first signature.
     pub n: u8,
     /// The transaction's first signature: its identity.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub signature: Signature,
     /// The wallet that signed and pays.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub wallet: Pubkey,
     /// The blockhash it was signed over.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub blockhash: Hash,
     /// The last block height at which it can land; of the same reply as the blockhash.
     pub last_valid_block_height: BlockHeight,
@@ -37,6 +41,7 @@ pub struct Attempt {
     pub venue: VenueId,
     /// The pool it swaps in.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub pool: Pubkey,
     /// What the quote promised to take, in base units of the input mint.
     pub quoted_in: BaseUnits,
@@ -58,7 +63,7 @@ fn no_bytes() -> Arc<[u8]> {
 }
 
 /// What a swap really moved, read back from the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Fill {
     /// Left the user, in base units of the input mint (gross).
@@ -68,7 +73,7 @@ pub struct Fill {
 }
 
 /// How sure a node was of the block that a transaction is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Commitment {
     /// Voted on by two thirds of the stake.
@@ -78,7 +83,7 @@ pub enum Commitment {
 }
 
 /// The answer that decided: what an endpoint said of a signature.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusAnswer {
     /// Who said it: a host, never a URL, whose path may be a key.
@@ -92,7 +97,7 @@ pub struct StatusAnswer {
 }
 
 /// One endpoint that searched its history and did not find a signature.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Absence {
     /// Who searched: a host, as in [`StatusAnswer`].
@@ -102,11 +107,12 @@ pub struct Absence {
 }
 
 /// That a transaction is in a block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Landing {
     /// Which one.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub signature: Signature,
     /// Where.
     pub slot: Slot,
@@ -116,11 +122,12 @@ pub struct Landing {
 }
 
 /// What proved that a signature can never land any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExpiryProof {
     /// The dead signature.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub signature: Signature,
     /// Its bound.
     pub last_valid_block_height: BlockHeight,
@@ -145,7 +152,7 @@ const fn one_witness() -> u8 {
 }
 
 /// Why an order is set aside: what makes it a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Poison {
     /// The task that drove it panicked.
@@ -171,7 +178,7 @@ impl Poison {
 }
 
 /// Everything that can happen to an order. The event is the stored row, the bus message and the stream's frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum OrderEvent {
     /// Accepted and stored.
@@ -186,6 +193,7 @@ pub enum OrderEvent {
         limit: BaseUnits,
         /// The wallet that will pay; none when a mock fills.
         #[serde(with = "as_optional_string")]
+        #[schema(value_type = Option<String>)]
         wallet: Option<Pubkey>,
     },
     /// The route no longer held when the transaction was built; ask the venues again.
@@ -202,6 +210,7 @@ pub enum OrderEvent {
     Sent {
         /// Which signature.
         #[serde(with = "as_string")]
+        #[schema(value_type = String)]
         signature: Signature,
     },
     /// Nobody can say what became of the signature; it is still being asked.
@@ -250,6 +259,7 @@ pub enum OrderEvent {
         /// What went wrong.
         failure: Failure,
         /// How long the order rests, in milliseconds.
+        #[schema(rename = "delayMs")]
         delay_ms: u64,
     },
     /// Ended without a swap, before anything was signed or after every signature was proven dead.
@@ -273,6 +283,26 @@ pub enum OrderEvent {
 }
 
 impl OrderEvent {
+    /// Every wire name.
+    pub const NAMES: [&str; 16] = [
+        "created",
+        "claimed",
+        "routed",
+        "requoted",
+        "signed",
+        "sent",
+        "outcome_unknown",
+        "expired",
+        "landed",
+        "settled",
+        "rejected",
+        "paper_filled",
+        "retrying",
+        "failed",
+        "chain_reset",
+        "cancelled",
+    ];
+
     /// The event's wire name.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -309,7 +339,7 @@ impl ExpiryProof {
 }
 
 /// One event as it was stored: also the bus message and the stream's frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredEvent {
     /// Position among the events of all orders; grows in commit order.
@@ -326,8 +356,24 @@ pub struct StoredEvent {
     pub token_out: String,
     /// When it happened.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: OffsetDateTime,
     /// What happened.
     #[serde(flatten)]
     pub event: OrderEvent,
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_every_event() {
+        let schema = serde_json::to_value(OrderEvent::schema()).unwrap();
+        let variants = schema["oneOf"].as_array().unwrap();
+        let names: Vec<_> = variants.iter().map(|variant| &variant["properties"]["event"]["enum"][0]).collect();
+        assert_eq!(names, OrderEvent::NAMES);
+    }
 }

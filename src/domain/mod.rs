@@ -18,6 +18,6 @@ pub use event::{
     Absence, Attempt, Commitment, ExpiryProof, Fill, Landing, OrderEvent, Poison, StatusAnswer, StoredEvent,
 };
 pub use lifecycle::{IllegalTransition, NextStep, OrderStatus, Status};
-pub use order::{Dialect, Expiry, NewOrder, Order, OrderId, OrderKind, SetAside, Swap, Token, Unknown};
+pub use order::{Dialect, Expiry, NewOrder, Order, OrderId, OrderKind, PoolWish, SetAside, Swap, Token, Unknown};
 pub use quote::{Pair, Quote, QuoteOutcome, QuoteRequest, Refusal, Route, VenueId};
 pub use request::{AmountText, OrderRefused, OrderRequest, Rules, validate};

@@ -5,9 +5,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use solana_sdk::pubkey::Pubkey;
 use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{BaseUnits, Bps, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair, Poison};
+use super::{BaseUnits, Bps, ErrorCode, Failure, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair, Poison};
 
 /// serde for types whose text form is the wire form (public keys, signatures, hashes).
 pub mod as_string {
@@ -69,8 +70,9 @@ pub mod as_optional_string {
 }
 
 /// An order's identity: a version 7 UUID, so ids sort by creation time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = "uuid")]
 pub struct OrderId(pub Uuid);
 
 impl OrderId {
@@ -96,7 +98,7 @@ impl FromStr for OrderId {
 }
 
 /// What makes an order execute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderKind {
     /// At once, at the best price there is.
@@ -113,15 +115,21 @@ impl OrderKind {
 }
 
 /// Whose words an order's replies and frames are written in. Chosen at creation and stored with the order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// Our own API under `/v1`.
     V1,
     /// The engine whose clients post `tokenIn`, `tokenOut`, `amount` and get 202.
-    S0,
+    Plain,
+    /// The engine whose clients post `amountIn` and `slippage` in percent, also over a socket.
+    Percent,
+    /// The engine whose clients post `inputToken` and `outputToken` and read statuses in capitals.
+    Capitals,
     /// The engine whose clients post `type` and `slippageBps` and read `order` and `history`.
-    S3,
+    Typed,
+    /// The engine whose clients post `pair` and `side`.
+    Pair,
 }
 
 impl Dialect {
@@ -129,24 +137,29 @@ impl Dialect {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V1 => "v1",
-            Self::S0 => "s0",
-            Self::S3 => "s3",
+            Self::Plain => "plain",
+            Self::Percent => "percent",
+            Self::Capitals => "capitals",
+            Self::Typed => "typed",
+            Self::Pair => "pair",
         }
     }
 }
 
 /// A token that may be traded: configured by mint, its decimals and program read from the chain at start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     /// The short name clients may use.
     pub symbol: String,
     /// The mint's address.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub mint: Pubkey,
     /// Fractional digits of a whole token.
     pub decimals: u8,
     /// SPL Token or Token-2022: the program that owns the mint.
     #[serde(with = "as_string")]
+    #[schema(value_type = String)]
     pub program: Pubkey,
 }
 
@@ -196,6 +209,38 @@ impl Expiry {
     }
 }
 
+/// The pool that an order insists on, as its client wrote it. It is judged when the order is routed: at creation nobody
+/// asks the chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolWish {
+    /// The pool's address; any text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<String>,
+    /// Whether the pool's base token is what is paid.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub base_in: Option<bool>,
+}
+
+impl PoolWish {
+    /// The pool that must be used for a swap of `pair`, if one was named.
+    ///
+    /// # Errors
+    /// When what was named is no address, or the direction is not the one that the tokens have. The base of a
+    /// constant-product pool is the mint that sorts first: its program creates no other.
+    pub fn pool(&self, pair: &Pair) -> Result<Option<Pubkey>, Failure> {
+        if self.base_in.is_some_and(|base_in| base_in != (pair.mint_in < pair.mint_out)) {
+            let reason = "`baseIn` names the other direction than `tokenIn` and `tokenOut`: nothing was swapped";
+            return Err(Failure::new(ErrorCode::InvalidRequest, reason));
+        }
+        let Some(address) = &self.address else { return Ok(None) };
+        address
+            .parse()
+            .map(Some)
+            .map_err(|_| Failure::new(ErrorCode::InvalidRequest, "`poolId` is not the address of a pool"))
+    }
+}
+
 /// A checked order that has not been stored yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewOrder {
@@ -217,6 +262,8 @@ pub struct NewOrder {
     pub wallet: Option<Pubkey>,
     /// Until when it must be signed, if that was said.
     pub expiry: Option<Expiry>,
+    /// The pool that must be used, if one was named.
+    pub pool_wish: Option<PoolWish>,
 }
 
 /// A stored order.
@@ -243,6 +290,8 @@ pub struct Order {
     pub wallet: Option<Pubkey>,
     /// From this time on nothing is signed for it any more. What is signed by then is followed to its end.
     pub expires_at: Option<OffsetDateTime>,
+    /// The pool that must be used, if one was named.
+    pub pool_wish: Option<PoolWish>,
     /// Signatures made so far.
     pub signatures: u8,
     /// Tries that ended in something worth trying again.
@@ -295,6 +344,7 @@ impl Order {
             limit: new.limit,
             wallet: new.wallet,
             expires_at: new.expiry.map(|expiry| expiry.counted_from(now)),
+            pool_wish: new.pool_wish,
             signatures: 0,
             retries: 0,
             status: OrderStatus::Pending,
@@ -365,5 +415,24 @@ impl Order {
         self.version += 1;
         self.updated_at = now;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_for_a_pool_must_be_an_address_and_agree_with_the_tokens() {
+        let [low, high] = [1, 2].map(|byte| Pubkey::new_from_array([byte; 32]));
+        let pair = Pair { mint_in: low, mint_out: high };
+        let wish = |address: Option<&str>, base_in| PoolWish { address: address.map(str::to_owned), base_in };
+        let address = low.to_string();
+        assert_eq!(wish(None, None).pool(&pair), Ok(None));
+        assert_eq!(wish(Some(&address), None).pool(&pair), Ok(Some(low)));
+        assert_eq!(wish(Some(&address), Some(true)).pool(&pair), Ok(Some(low)));
+        assert!(wish(Some("test-pool"), None).pool(&pair).unwrap_err().reason.contains("`poolId`"));
+        assert!(wish(None, Some(false)).pool(&pair).unwrap_err().reason.contains("`baseIn`"));
+        assert_eq!(wish(None, Some(false)).pool(&Pair { mint_in: high, mint_out: low }), Ok(None));
     }
 }

@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use solana_sdk::pubkey::Pubkey;
+use utoipa::ToSchema;
 
 use super::{BaseUnits, Bps, ErrorCode, Slot, order::Swap};
 
 /// A venue: one program (or mock) that can quote a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VenueId {
     /// Raydium's constant-product pools with Token-2022 support (cp-swap).
@@ -61,13 +62,14 @@ pub struct QuoteRequest {
 
 /// What one pool would do with a swap. All amounts are what the user's own accounts see: `amount_in` is gross
 /// (before a Token-2022 fee takes its part), `amount_out` is net (what arrives).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quote {
     /// Who answers.
     pub venue: VenueId,
     /// The pool's account.
     #[serde(with = "super::order::as_string")]
+    #[schema(value_type = String)]
     pub pool: Pubkey,
     /// Whether a transaction for it can be built. A mock's never can.
     pub executable: bool,
@@ -92,7 +94,7 @@ pub struct Quote {
 }
 
 /// One venue's answer to the router, kept whether or not it won.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QuoteOutcome {
     /// Who was asked.
@@ -108,7 +110,7 @@ pub struct QuoteOutcome {
 }
 
 /// Why a venue gave no quote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Refusal {
     /// Stable code.
     pub code: ErrorCode,
@@ -117,7 +119,7 @@ pub struct Refusal {
 }
 
 /// The router's decision with everything it was based on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
     /// The quote that is executed.
     pub chosen: Quote,

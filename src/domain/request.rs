@@ -3,7 +3,7 @@
 use solana_sdk::pubkey::Pubkey;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{AmountError, BaseUnits, Bps, Dialect, ErrorCode, Expiry, NewOrder, OrderKind, Swap, Token};
+use super::{AmountError, BaseUnits, Bps, Dialect, ErrorCode, Expiry, NewOrder, OrderKind, PoolWish, Swap, Token};
 
 /// The longest a deadline given as a duration may be away.
 const LONGEST_EXPIRY: Duration = Duration::days(7);
@@ -31,6 +31,8 @@ pub struct OrderRequest {
     pub expires_in_ms: Option<i64>,
     /// The same as a time, RFC 3339.
     pub expires_at: Option<String>,
+    /// The pool to use.
+    pub pool_wish: Option<PoolWish>,
 }
 
 /// An amount as it was written.
@@ -178,7 +180,19 @@ pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Resu
         })
         .transpose()?;
     let expiry = expiry(request)?;
-    Ok(NewOrder { kind: OrderKind::Market, dialect, token_in, token_out, swap, slippage, limit, wallet, expiry })
+    let pool_wish = request.pool_wish.clone();
+    Ok(NewOrder {
+        kind: OrderKind::Market,
+        dialect,
+        token_in,
+        token_out,
+        swap,
+        slippage,
+        limit,
+        wallet,
+        expiry,
+        pool_wish,
+    })
 }
 
 /// The deadline, if one was given. Whether it lies ahead is for whoever has a clock.

@@ -387,7 +387,11 @@ impl Executor {
             )));
         }
         let request = QuoteRequest { pair: order.pair(), swap: order.swap };
-        let route = self.parts.router.route(&request).await?;
+        let pool = order.pool_wish.as_ref().map(|wish| wish.pool(&request.pair)).transpose();
+        let route = match pool.map_err(StepError::from_failure)?.flatten() {
+            Some(pool) => self.parts.router.route_in(&pool, &request).await?,
+            None => self.parts.router.route(&request).await?,
+        };
         let limit = order.limit.unwrap_or_else(|| first_limit(order, &route.chosen));
         within(order, &route.chosen, limit)?;
         if !route.chosen.executable {

@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use super::{Control, Journal, JournalError};
 use crate::{
     domain::{
-        Caps, Dialect, ErrorCode, Expiry, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, Rules,
-        Swap, validate,
+        Caps, Dialect, ErrorCode, Expiry, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, PoolWish,
+        Rules, Swap, validate,
     },
     queue::SharedQueue,
     store::{Creation, IdempotencyKey, SharedStore, StoreError},
@@ -257,6 +257,10 @@ fn digest(new: &NewOrder) -> [u8; 32] {
         None => {}
         Some(Expiry::In(duration)) => hash.update(format!("in {} ms", duration.whole_milliseconds())),
         Some(Expiry::At(at)) => hash.update(format!("at {} ns", at.unix_timestamp_nanos())),
+    }
+    if let Some(PoolWish { address, base_in }) = &new.pool_wish {
+        hash.update(address.as_deref().unwrap_or_default().as_bytes());
+        hash.update([0, base_in.map_or(2, u8::from)]);
     }
     hash.finalize().into()
 }

@@ -63,6 +63,11 @@ pub(super) trait Columns {
         serde_json::from_str(&self.text(name)?).map_err(|error| StoreError::Corrupt(format!("`{name}`: {error}")))
     }
 
+    /// The same for a column that may be null.
+    fn maybe_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        self.maybe_text(name)?.map(|_| self.json(name)).transpose()
+    }
+
     /// An integer that fits a smaller type.
     fn small<T: TryFrom<i64>>(&self, name: &str) -> Result<T, StoreError> {
         self.integer(name)?.try_into().map_err(|_| StoreError::Corrupt(format!("`{name}` is out of range")))
@@ -129,6 +134,7 @@ pub(super) fn order(row: &impl Columns) -> Result<Order, StoreError> {
         limit: row.maybe_parsed("limit_amount")?,
         wallet: row.maybe_parsed::<Pubkey>("wallet")?,
         expires_at: row.maybe_time("expires_at")?,
+        pool_wish: row.maybe_json("pool_wish")?,
         signatures: row.small("signatures")?,
         retries: row.small("retries")?,
         status: row.json("state")?,

@@ -242,6 +242,21 @@ pub struct Reservation {
     pub caps: HourCaps,
 }
 
+/// What a wallet has promised to the orders that are open, of one input mint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promised {
+    /// Who pays.
+    pub wallet: Pubkey,
+    /// The input mint of these orders.
+    pub mint: Pubkey,
+    /// Base units of `mint`; zero where SOL is sold.
+    pub amount: BaseUnits,
+    /// Lamports: amounts where SOL is sold, rents, fees.
+    pub lamports: Lamports,
+    /// How many orders.
+    pub orders: u64,
+}
+
 /// Which orders to list. Empty fields do not filter.
 #[derive(Clone, Debug, Default)]
 pub struct OrderFilter {
@@ -391,6 +406,9 @@ pub trait OrderStore: Send + Sync {
 
     /// Takes a key back from `now` on; false when there is no such key in use.
     async fn revoke_key(&self, name: &str, now: OffsetDateTime) -> Result<bool, StoreError>;
+
+    /// What these wallets have promised to orders that are not terminal, by wallet and input mint.
+    async fn promised(&self, wallets: &[Pubkey]) -> Result<Vec<Promised>, StoreError>;
 
     /// A remembered fact (for example the genesis hash), if it was ever set.
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError>;

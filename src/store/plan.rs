@@ -10,7 +10,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
-    PAUSED, Reservation, Shortfall, StoreError,
+    PAUSED, Promised, Reservation, Shortfall, StoreError,
     change::{AttemptOutcome, Change, EventChange, Outcome},
     marks::{PlannedMark, PlannedTakeUp, mark, take_up},
     rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
@@ -331,6 +331,20 @@ impl Promise {
             ended_at: None,
         }
     }
+
+    /// The sum of the promises to this many open orders, as a reader gets it.
+    pub(super) fn summed(&self, orders: u64) -> Result<Promised, StoreError> {
+        // A wallet promises no more than a balance, so only a row that nobody here wrote can be larger.
+        let whole = |sum: u128| u64::try_from(sum).map_err(|_| StoreError::Corrupt(format!("{sum} is promised")));
+        let key = |text: &str| text.parse().map_err(|_| StoreError::Corrupt(format!("`{text}` is no address")));
+        Ok(Promised {
+            wallet: key(&self.wallet)?,
+            mint: key(&self.mint)?,
+            amount: BaseUnits::new(whole(self.amount)?),
+            lamports: Lamports::new(whole(self.lamports)?),
+            orders,
+        })
+    }
 }
 
 /// What a reservation lacks, if it lacks something.
@@ -379,6 +393,7 @@ mod tests {
             limit: None,
             wallet: None,
             expiry: None,
+            pool_wish: None,
         };
         Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
     }

@@ -8,16 +8,18 @@
 use std::{str::FromStr, time::Duration};
 
 use async_trait::async_trait;
+use solana_sdk::pubkey::Pubkey;
 use sqlx::{
     Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use time::OffsetDateTime;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::{
-    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation,
-    StoreError, Unfinished,
+    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Promised,
+    Reservation, StoreError, Unfinished,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
@@ -44,17 +46,18 @@ const WRITERS_LOCK: i64 = 0x7377_6170_6401;
 
 const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
-    token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, signatures::bigint, \
-    retries::bigint, version, expires_at, created_at, updated_at, set_aside_at, \
+    token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, pool_wish::text, \
+    signatures::bigint, retries::bigint, version, expires_at, created_at, updated_at, set_aside_at, \
     set_aside_cause, set_aside_reason, unknown_since, unknown_reason";
 const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payload::text, e.created_at, \
     o.token_in_symbol, o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
     wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
     signed_at";
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "orders", include_str!("../../migrations/postgres/0001_orders.sql")),
     (2, "dead letters", include_str!("../../migrations/postgres/0002_dead_letters.sql")),
+    (3, "pool wish", include_str!("../../migrations/postgres/0003_pool_wish.sql")),
     (4, "access", include_str!("../../migrations/postgres/0004_access.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
@@ -139,6 +142,12 @@ async fn commit(
     Ok(plan.answers)
 }
 
+/// The promises of the wallets $1 to open orders but those of $2, summed.
+const OPEN_PROMISES: &str = "select reserved_wallet, reserved_mint, count(*) as orders, \
+    sum(reserved_amount)::text as reserved_amount, sum(reserved_lamports)::text as reserved_lamports from orders \
+    where reserved_wallet = any($1) and status in ('pending', 'routing', 'building', 'submitted') \
+    and id <> all($2) group by reserved_wallet, reserved_mint";
+
 async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreError> {
     let mut known = Known::default();
     if wanted.orders.is_empty() {
@@ -174,11 +183,7 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
         known.paused = fact.is_some_and(|reason| !reason.is_empty());
     }
     if !wanted.wallets.is_empty() {
-        let open = "select reserved_wallet, reserved_mint, sum(reserved_amount)::text as reserved_amount, \
-            sum(reserved_lamports)::text as reserved_lamports from orders \
-            where reserved_wallet = any($1) and status in ('pending', 'routing', 'building', 'submitted') \
-            and id <> all($2) group by reserved_wallet, reserved_mint";
-        for row in sqlx::query(open).bind(&wanted.wallets).bind(&ids).fetch_all(&mut *db).await? {
+        for row in sqlx::query(OPEN_PROMISES).bind(&wanted.wallets).bind(&ids).fetch_all(&mut *db).await? {
             known.promises.push(promise(&row, row.text("reserved_wallet")?, None)?);
         }
         let ended = "select reserved_wallet, reserved_mint, reserved_amount::text, reserved_lamports::text, \
@@ -366,6 +371,13 @@ impl OrderStore for PostgresStore {
         let sql = "update api_keys set revoked_at = $2 where name = $1 and revoked_at is null";
         let query = sqlx::query(sql).bind(name).bind(now);
         Ok(self.read(query.execute(&self.read_pool)).await?.rows_affected() > 0)
+    }
+
+    async fn promised(&self, wallets: &[Pubkey]) -> Result<Vec<Promised>, StoreError> {
+        let wallets: Vec<_> = wallets.iter().map(Pubkey::to_string).collect();
+        let query = sqlx::query(OPEN_PROMISES).bind(wallets).bind(Vec::<Uuid>::new());
+        let rows = self.read(query.fetch_all(&self.read_pool)).await?;
+        rows.iter().map(|row| promise(row, row.text("reserved_wallet")?, None)?.summed(row.count("orders")?)).collect()
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

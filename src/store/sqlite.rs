@@ -6,6 +6,7 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
+use solana_sdk::pubkey::Pubkey;
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
@@ -14,8 +15,8 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Reservation,
-    StoreError, Unfinished,
+    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Promised,
+    Reservation, StoreError, Unfinished,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
@@ -36,14 +37,15 @@ const READERS: u32 = 4;
 
 const ORDER: &str = "id, kind, dialect, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
     token_out_symbol, token_out_mint, token_out_decimals, token_out_program, mode, amount, slippage_bps, limit_amount, \
-    wallet, signatures, retries, version, expires_at, created_at, updated_at, set_aside_at, \
+    wallet, pool_wish, signatures, retries, version, expires_at, created_at, updated_at, set_aside_at, \
     set_aside_cause, set_aside_reason, unknown_since, unknown_reason";
 const EVENT: &str = "e.cursor, e.order_id, e.seq, e.status, e.payload, e.created_at, o.token_in_symbol, \
     o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "orders", include_str!("../../migrations/sqlite/0001_orders.sql")),
     (2, "dead letters", include_str!("../../migrations/sqlite/0002_dead_letters.sql")),
+    (3, "pool wish", include_str!("../../migrations/sqlite/0003_pool_wish.sql")),
     (4, "access", include_str!("../../migrations/sqlite/0004_access.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
@@ -139,6 +141,16 @@ impl Ledger for SqliteLedger {
     }
 }
 
+/// The promises of the wallets ?1 to open orders but those of ?2, summed. The predicates repeat those of the partial
+/// index word for word: only then SQLite can use it. Left to itself it would walk every order that ever ended.
+const OPEN_PROMISES: &str = "select reserved_wallet, reserved_mint, count(*) as orders, \
+    sum(reserved_amount_hi) as reserved_amount_hi, sum(reserved_amount_lo) as reserved_amount_lo, \
+    sum(reserved_lamports_hi) as reserved_lamports_hi, sum(reserved_lamports_lo) as reserved_lamports_lo \
+    from orders indexed by orders_open_promises \
+    where reserved_wallet is not null and status in ('pending', 'routing', 'building', 'submitted') \
+    and reserved_wallet in (select value from json_each(?1)) and id not in (select value from json_each(?2)) \
+    group by reserved_wallet, reserved_mint";
+
 async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, StoreError> {
     let mut known = Known::default();
     if wanted.orders.is_empty() {
@@ -176,18 +188,10 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
     }
     if !wanted.wallets.is_empty() {
         let wallets = rows::json(&wanted.wallets);
-        // The predicates repeat those of the partial indexes word for word: only then SQLite can use them. Left to
-        // itself it would walk every order that ever ended.
-        let open = "select reserved_wallet, reserved_mint, sum(reserved_amount_hi) as reserved_amount_hi, \
-            sum(reserved_amount_lo) as reserved_amount_lo, sum(reserved_lamports_hi) as reserved_lamports_hi, \
-            sum(reserved_lamports_lo) as reserved_lamports_lo from orders indexed by orders_open_promises \
-            where reserved_wallet is not null and status in ('pending', 'routing', 'building', 'submitted') \
-            and reserved_wallet in (select value from json_each(?1)) \
-            and id not in (select value from json_each(?2)) \
-            group by reserved_wallet, reserved_mint";
-        for row in sqlx::query(open).bind(&wallets).bind(&ids).fetch_all(&mut *db).await? {
+        for row in sqlx::query(OPEN_PROMISES).bind(&wallets).bind(&ids).fetch_all(&mut *db).await? {
             known.promises.push(promise(&row, row.text("reserved_wallet")?, None)?);
         }
+        // Here, too, the predicates are the partial index's.
         let ended = "select reserved_wallet, reserved_mint, reserved_amount_hi, reserved_amount_lo, \
             reserved_lamports_hi, reserved_lamports_lo, last_cursor from orders indexed by orders_ended_promises \
             where reserved_wallet is not null and status in ('confirmed', 'failed', 'cancelled') \
@@ -385,6 +389,13 @@ impl OrderStore for SqliteStore {
         let sql = "update api_keys set revoked_at = ?2 where name = ?1 and revoked_at is null";
         let query = sqlx::query(sql).bind(name).bind(rows::time_text(now));
         Ok(read(query.execute(&self.write_pool)).await?.rows_affected() > 0)
+    }
+
+    async fn promised(&self, wallets: &[Pubkey]) -> Result<Vec<Promised>, StoreError> {
+        let wallets: Vec<_> = wallets.iter().map(Pubkey::to_string).collect();
+        let query = sqlx::query(OPEN_PROMISES).bind(rows::json(&wallets)).bind("[]");
+        let rows = read(query.fetch_all(&self.read_pool)).await?;
+        rows.iter().map(|row| promise(row, row.text("reserved_wallet")?, None)?.summed(row.count("orders")?)).collect()
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

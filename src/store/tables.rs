@@ -114,6 +114,7 @@ const ORDERS: Table = Table {
         ("limit_amount", Amount, Replace),
         ("wallet", Text, Replace),
         ("expires_at", Time, Never),
+        ("pool_wish", Json, Never),
         ("signatures", Small, Replace),
         ("retries", Small, Replace),
         ("failure_code", Text, Replace),

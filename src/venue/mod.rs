@@ -23,6 +23,14 @@ pub enum VenueError {
     /// No pool for this pair.
     #[error("no pool for this pair")]
     NoPool,
+    /// The pool that an order insists on is none for this order.
+    #[error("pool {pool} cannot be used for this order: {reason}")]
+    NotThisPool {
+        /// The pool.
+        pool: Pubkey,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Pools exist, none is open for swaps.
     #[error("pool {pool} is not open for swaps: {reason}")]
     NotTradable {
@@ -64,7 +72,7 @@ impl VenueError {
     /// The client's code.
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::NoPool | Self::QuoteOnly | Self::NotTradable { .. } => ErrorCode::NoRoute,
+            Self::NoPool | Self::QuoteOnly | Self::NotThisPool { .. } | Self::NotTradable { .. } => ErrorCode::NoRoute,
             Self::InsufficientLiquidity { .. } => ErrorCode::InsufficientLiquidity,
             Self::Mismatch { .. } | Self::Failed(_) => ErrorCode::VenueUnavailable,
             Self::Chain(error) => error.code(),
@@ -104,6 +112,14 @@ pub trait Venue: Send + Sync {
 
     /// The best quote over its pools, from accounts read at one slot per pool and at most a block or two ago.
     async fn quote(&self, request: &QuoteRequest) -> Result<Quote, VenueError>;
+
+    /// The quote of one pool that the order insists on.
+    ///
+    /// # Errors
+    /// As `quote`, and when the pool is not this venue's, which is what a venue without such orders says.
+    async fn quote_in(&self, _pool: &Pubkey, _request: &QuoteRequest) -> Result<Quote, VenueError> {
+        Err(VenueError::NoPool)
+    }
 
     /// The swap instruction for a quote of this venue.
     async fn swap_instruction(&self, plan: &SwapPlan) -> Result<Instruction, VenueError>;

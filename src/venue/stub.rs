@@ -69,6 +69,11 @@ impl Venue for Stub {
         (self.answer)()
     }
 
+    async fn quote_in(&self, pool: &Pubkey, request: &QuoteRequest) -> Result<Quote, VenueError> {
+        let quote = self.quote(request).await?;
+        if quote.pool == *pool { Ok(quote) } else { Err(VenueError::NoPool) }
+    }
+
     async fn swap_instruction(&self, _plan: &SwapPlan) -> Result<Instruction, VenueError> {
         Err(VenueError::QuoteOnly)
     }

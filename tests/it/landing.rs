@@ -89,6 +89,7 @@ async fn died_after(
         limit: Some(limit),
         wallet: None,
         expiry: None,
+        pool_wish: None,
     };
     let mut order = Order::create(OrderId::new(), new, OffsetDateTime::now_utc());
     journal.create(&order, None).await.unwrap();

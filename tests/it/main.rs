@@ -17,6 +17,8 @@ mod dead_letters;
 #[cfg(feature = "localnet")]
 mod deadlines;
 #[cfg(feature = "localnet")]
+mod dialects;
+#[cfg(feature = "localnet")]
 mod dry_runs;
 #[cfg(feature = "localnet")]
 mod economy;
@@ -46,3 +48,5 @@ mod streams;
 mod support;
 #[cfg(feature = "localnet")]
 mod swaps;
+#[cfg(feature = "localnet")]
+mod wallets;

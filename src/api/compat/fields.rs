@@ -4,21 +4,21 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 /// The fields of a JSON object, each as it was written.
 pub struct Fields(BTreeMap<String, Box<RawValue>>);
 
 impl Fields {
-    /// Reads an object.
+    /// Reads an object. Other JSON values have no fields.
     ///
     /// # Errors
-    /// With a sentence when it is none.
-    pub fn read(body: &[u8]) -> Result<Self, String> {
-        if body.is_empty() {
-            return Err("Body cannot be empty when content-type is set to 'application/json'".into());
-        }
-        serde_json::from_slice(body).map(Self).map_err(|error| format!("the body cannot be read: {error}"))
+    /// When it is no JSON.
+    pub fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+            .map(Self)
+            .or_else(|_| serde_json::from_slice(body).map(|IgnoredAny| Self(BTreeMap::new())))
     }
 
     /// A field's JSON text.
@@ -38,10 +38,17 @@ impl Fields {
 
     /// A number field's digits, if it is above zero.
     pub fn positive_number(&self, name: &str) -> Option<&str> {
-        self.number(name).filter(|text| {
-            let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-            !mantissa.starts_with('-') && mantissa.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
-        })
+        self.number(name).filter(|text| is_positive(text))
+    }
+
+    /// The digits of a number, or of a string that holds one, if it is above zero: JavaScript compares both alike.
+    pub fn positive_decimal(&self, name: &str) -> Option<String> {
+        self.decimal(name).filter(|text| is_positive(text))
+    }
+
+    /// The text of a number or a string.
+    pub fn decimal(&self, name: &str) -> Option<String> {
+        self.number(name).map(str::to_owned).or_else(|| self.text(name))
     }
 
     /// Whether a field is missing or `null`.
@@ -72,6 +79,11 @@ impl Fields {
     }
 }
 
+fn is_positive(text: &str) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    !mantissa.trim_start().starts_with('-') && mantissa.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +109,9 @@ mod tests {
         assert_eq!(fields.positive_number("h"), None);
         assert_eq!(fields.positive_number("i"), Some("1e-9"));
         assert_eq!((fields.kind("g"), fields.kind("z"), fields.kind("c")), ("array", "undefined", "null"));
-        assert!(Fields::read(b"").is_err() && Fields::read(b"[]").is_err() && Fields::read(b"{\"a\":1,}").is_err());
+        assert_eq!(fields.positive_decimal("i").as_deref(), Some("1e-9"));
+        assert_eq!((fields.positive_decimal("d"), fields.positive_decimal("e")), (None, None));
+        assert!(Fields::read(b"").is_err() && Fields::read(b"{\"a\":1,}").is_err());
+        assert!(Fields::read(b"[{\"a\":1}]").unwrap().value("a").is_none());
     }
 }

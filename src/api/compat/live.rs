@@ -1,4 +1,4 @@
-//! Live: the older engines' WebSockets.
+//! Live: the older engines' WebSockets that tell an order.
 //!
 //! Every socket is told the order's whole story from its first frame, whenever it connects, in the order's own
 //! dialect. Owns the wait for the amounts of a landed swap and the close after the last frame. No heartbeat frames:
@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -17,12 +17,16 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    s0, s3,
+    pair::{self, Pair},
+    plain::Plain,
     story::{Moment, Story},
+    taking::Taking,
+    typed::{self, Typed},
+    words::{self, Words},
 };
 use crate::{
     api::{
-        ApiError, ApiState,
+        ApiError, ApiState, Caller,
         body::Params,
         feed::Frame,
         follow::{Follow, Lost},
@@ -30,10 +34,10 @@ use crate::{
         socket::{self, NORMAL, POLICY, Source, Step, TRY_AGAIN, Upgrade},
         stream::farewell,
     },
-    domain::{Dialect, Order, OrderId, Status},
+    domain::{ErrorCode, Order, OrderId},
 };
 
-/// How long after the last frame the S3 stream is closed.
+/// How long after the last frame a socket is closed, in the dialect that closes it.
 const CLOSE_AFTER: Duration = Duration::from_millis(150);
 
 /// What those sockets are opened with. Whatever else their clients put there is ignored.
@@ -43,7 +47,7 @@ pub struct SocketParams {
     order_id: Option<String>,
 }
 
-/// `/ws?orderId=`: S0's socket. Stays open after the end.
+/// `/ws?orderId=`.
 pub async fn ws(
     State(state): State<ApiState>,
     Params(params): Params<SocketParams>,
@@ -53,34 +57,60 @@ pub async fn ws(
         return refuse(&state, upgrade, None, "orderId is required");
     };
     match lookup(&state, &text).await? {
-        Some(order) => tell(&state, upgrade, order, Dialect::S0, AfterEnd::StayOpen),
+        Some(order) => tell(&state, upgrade, order, &Plain),
         None => refuse(&state, upgrade, None, "order not found"),
     }
 }
 
-/// `/api/orders/execute?orderId=`: S3's socket. Without an upgrade it is a GET that makes no sense.
+/// `/api/orders/execute`: with `?orderId=` it tells that order, without it takes orders. Without an upgrade it is a GET
+/// that makes no sense.
 pub async fn execute(
     State(state): State<ApiState>,
+    caller: Caller,
     Params(params): Params<SocketParams>,
     upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
     if upgrade.is_err() {
         return Ok((StatusCode::BAD_REQUEST, Json(json!({ "error": "Use POST or WebSocket" }))).into_response());
     }
-    let Some(text) = params.order_id.filter(|text| !text.is_empty()) else {
-        return refuse(&state, upgrade, Some(s3::no_order(None, "orderId missing")), "orderId missing");
-    };
-    match lookup(&state, &text).await? {
-        Some(order) => tell(&state, upgrade, order, Dialect::S3, AfterEnd::Close),
-        None => refuse(&state, upgrade, Some(s3::no_order(Some(&text), "order not found")), "order not found"),
+    match params.order_id.as_deref() {
+        None => {
+            let taking = Taking::new(state.clone(), caller);
+            socket::open(&state, upgrade, async move { taking })
+        }
+        Some("") => refuse(&state, upgrade, Some(typed::no_order(None, "orderId missing")), "orderId missing"),
+        Some(text) => match lookup(&state, text).await? {
+            Some(order) => tell(&state, upgrade, order, &Typed),
+            None => refuse(&state, upgrade, Some(typed::no_order(Some(text), "order not found")), "order not found"),
+        },
     }
+}
+
+/// `/ws/orders/{id}`.
+pub async fn ws_order(
+    State(state): State<ApiState>,
+    path: Result<Path<String>, PathRejection>,
+    upgrade: Upgrade,
+) -> Result<Response, ApiError> {
+    // What is no text names no order either.
+    let text = path.map_or_else(|_| String::new(), |Path(text)| text);
+    match lookup(&state, &text).await? {
+        Some(order) => tell(&state, upgrade, order, &Pair),
+        None => refuse(&state, upgrade, Some(pair::connected(&text)), "order not found"),
+    }
+}
+
+/// `/ws/ping`: says `pong` and stays open.
+pub async fn ws_ping(State(state): State<ApiState>, upgrade: Upgrade) -> Result<Response, ApiError> {
+    let pong = Step::Frame { text: "pong".into(), cursor: None };
+    socket::open(&state, upgrade, async move { Said(VecDeque::from([pong])) })
 }
 
 async fn lookup(state: &ApiState, text: &str) -> Result<Option<Order>, ApiError> {
     let Ok(id) = text.parse::<OrderId>() else { return Ok(None) };
     match find(state, id).await {
         Ok(order) => Ok(Some(order)),
-        Err(error) if error.code() == crate::domain::ErrorCode::NotFound => Ok(None),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -92,8 +122,7 @@ fn refuse(
     frame: Option<Value>,
     reason: &'static str,
 ) -> Result<Response, ApiError> {
-    let frame = frame.map(|frame| Step::Frame { text: frame.to_string().into(), cursor: None });
-    let steps = frame.into_iter().chain([Step::Close { code: POLICY, reason: reason.into() }]).collect();
+    let steps = frame.iter().map(say).chain([Step::Close { code: POLICY, reason: reason.into() }]).collect();
     socket::open(state, upgrade, async move { Said(steps) })
 }
 
@@ -109,35 +138,23 @@ impl Source for Said {
     }
 }
 
+/// Tells an order in its own words, or in those of the path when it is one of our own API.
 fn tell(
     state: &ApiState,
     upgrade: Upgrade,
     order: Order,
-    of_the_path: Dialect,
-    after_end: AfterEnd,
+    of_the_path: &'static dyn Words,
 ) -> Result<Response, ApiError> {
-    // An order of our own API is told in the words of the path.
-    let words = match order.dialect {
-        Dialect::V1 => of_the_path,
-        dialect => dialect,
-    };
-    let follow = Follow::order(state.feed().clone(), state.store().clone(), order.id, 0);
-    let settle_wait = state.options().settle_wait;
-    socket::open(state, upgrade, async move { Telling::new(order, words, after_end, settle_wait, follow.await) })
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AfterEnd {
-    StayOpen,
-    Close,
+    let words = words::of(order.dialect).unwrap_or(of_the_path);
+    let telling = Telling::start(state.clone(), order, words);
+    socket::open(state, upgrade, telling)
 }
 
 /// An order being told.
-struct Telling {
+pub struct Telling {
     follow: Follow,
     story: Story,
-    words: Dialect,
-    after_end: AfterEnd,
+    words: &'static dyn Words,
     settle_wait: Duration,
     ready: VecDeque<Step>,
     /// When the wait for amounts, or for the close, is over.
@@ -145,27 +162,22 @@ struct Telling {
 }
 
 impl Telling {
-    fn new(order: Order, words: Dialect, after_end: AfterEnd, settle_wait: Duration, follow: Follow) -> Self {
-        let first = match words {
-            Dialect::S3 => Some(s3::pending(order.id)),
-            Dialect::V1 | Dialect::S0 => (order.status.name() == Status::Pending).then(s0::pending),
-        };
-        let mut telling = Self {
-            follow,
-            story: Story::new(order),
-            words,
-            after_end,
-            settle_wait,
-            ready: VecDeque::new(),
-            alarm: None,
-        };
-        telling.ready.extend(first.map(say));
-        telling
+    /// Begins with the order's first event, whatever has happened since.
+    pub async fn start(state: ApiState, order: Order, words: &'static dyn Words) -> Self {
+        let follow = Follow::order(state.feed().clone(), state.store().clone(), order.id, 0).await;
+        let story = Story::new(order);
+        let ready = words.greeting(&story).iter().map(say).collect();
+        Self { follow, story, words, settle_wait: state.options().settle_wait, ready, alarm: None }
+    }
+
+    /// Whether the last frame has been taken.
+    pub fn is_over(&self) -> bool {
+        self.story.has_ended() && self.ready.is_empty()
     }
 
     fn hear(&mut self, heard: Result<Arc<Frame>, Lost>) {
         match heard {
-            Ok(frame) => match self.story.take(&frame.event.event) {
+            Ok(frame) => match self.story.take(&frame.event) {
                 Some(Moment::Landed) => self.alarm = Some(Instant::now() + self.settle_wait),
                 Some(moment) => self.say(moment),
                 None => {}
@@ -175,16 +187,9 @@ impl Telling {
     }
 
     fn say(&mut self, moment: Moment) {
-        let frame = match self.words {
-            Dialect::S3 => s3::frame(&self.story, moment),
-            Dialect::V1 | Dialect::S0 => s0::frame(&self.story, moment),
-        };
-        self.ready.push_back(say(frame));
+        self.ready.extend(self.words.frames(&self.story, moment).iter().map(say));
         if self.story.has_ended() {
-            self.alarm = match self.after_end {
-                AfterEnd::Close => Some(Instant::now() + CLOSE_AFTER),
-                AfterEnd::StayOpen => None,
-            };
+            self.alarm = self.words.ends_the_socket().then(|| Instant::now() + CLOSE_AFTER);
         }
     }
 
@@ -215,6 +220,6 @@ impl Source for Telling {
     }
 }
 
-fn say(frame: Value) -> Step {
+fn say(frame: &Value) -> Step {
     Step::Frame { text: frame.to_string().into(), cursor: None }
 }

@@ -4,10 +4,11 @@
 //! into these moments and the rule that the last one is told once. Knows no client's spelling.
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::{
     api::views::{self, number},
-    domain::{Attempt, Failure, Fill, Landing, Order, OrderEvent, Quote, StoredEvent, VenueId},
+    domain::{Attempt, ErrorCode, Failure, Fill, Landing, Order, OrderEvent, Quote, Route, StoredEvent, Swap, VenueId},
 };
 
 /// The code that stands for a cancelled order: the older clients know no such end.
@@ -30,6 +31,19 @@ pub enum Moment {
     Failed,
 }
 
+impl Moment {
+    /// Its name in most dialects.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Routing => "routing",
+            Self::Building => "building",
+            Self::Submitted | Self::Landed => "submitted",
+            Self::Confirmed => "confirmed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How an order ended without a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum End {
@@ -42,7 +56,9 @@ enum End {
 pub struct Story {
     /// The order as it was accepted: tokens, amounts, bounds.
     pub order: Order,
-    quote: Option<Quote>,
+    /// When the last event that was taken happened.
+    pub at: OffsetDateTime,
+    route: Option<Route>,
     attempt: Option<Attempt>,
     landing: Option<Landing>,
     fill: Option<Fill>,
@@ -54,11 +70,24 @@ pub struct Story {
 impl Story {
     /// Before the first event.
     pub const fn new(order: Order) -> Self {
-        Self { order, quote: None, attempt: None, landing: None, fill: None, paper: None, end: None, confirmed: false }
+        let at = order.created_at;
+        Self {
+            order,
+            at,
+            route: None,
+            attempt: None,
+            landing: None,
+            fill: None,
+            paper: None,
+            end: None,
+            confirmed: false,
+        }
     }
 
     /// Takes the next event; the moment it means, if it means one.
-    pub fn take(&mut self, event: &OrderEvent) -> Option<Moment> {
+    pub fn take(&mut self, stored: &StoredEvent) -> Option<Moment> {
+        let event = &stored.event;
+        self.at = stored.at;
         if self.has_ended() {
             if let OrderEvent::Settled { fill, .. } = event {
                 self.fill = Some(fill.clone());
@@ -68,7 +97,7 @@ impl Story {
         match event {
             OrderEvent::Claimed => Some(Moment::Routing),
             OrderEvent::Routed { route, .. } => {
-                self.quote = Some(route.chosen.clone());
+                self.route = Some(route.clone());
                 Some(Moment::Building)
             }
             OrderEvent::Signed { attempt } => {
@@ -95,7 +124,7 @@ impl Story {
                 Some(self.fail(End::Failure(failure.clone())))
             }
             OrderEvent::ChainReset => {
-                let failure = Failure::new(crate::domain::ErrorCode::ChainReset, "the chain was restarted");
+                let failure = Failure::new(ErrorCode::ChainReset, "the chain was restarted");
                 Some(self.fail(End::Failure(failure)))
             }
             OrderEvent::Cancelled => Some(self.fail(End::Cancelled)),
@@ -111,20 +140,16 @@ impl Story {
     }
 
     /// Takes a whole history; the moments with their events. A landing whose amounts are not read yet is confirmed.
-    pub fn tell(&mut self, history: &[StoredEvent]) -> Vec<(Moment, Self, time::OffsetDateTime)> {
+    pub fn tell(&mut self, history: &[StoredEvent]) -> Vec<(Moment, Self)> {
         let mut moments = Vec::new();
-        let mut landed_at = None;
         for event in history {
-            match self.take(&event.event) {
-                Some(Moment::Landed) => landed_at = Some(event.at),
-                Some(moment) => moments.push((moment, self.clone(), event.at)),
-                None => {}
+            match self.take(event) {
+                Some(Moment::Landed) | None => {}
+                Some(moment) => moments.push((moment, self.clone())),
             }
         }
-        if let Some(at) = landed_at
-            && !self.has_ended()
-        {
-            moments.push((self.confirm(), self.clone(), at));
+        if self.landing.is_some() && !self.has_ended() {
+            moments.push((self.confirm(), self.clone()));
         }
         moments
     }
@@ -145,26 +170,32 @@ impl Story {
         self.confirmed || self.end.is_some()
     }
 
-    /// The status those clients would be told.
-    pub const fn status(&self) -> Option<Moment> {
+    /// The status those clients would be told: they know no `cancelled`.
+    pub fn status(&self) -> &'static str {
         if self.confirmed {
-            Some(Moment::Confirmed)
+            Moment::Confirmed.name()
         } else if self.end.is_some() {
-            Some(Moment::Failed)
+            Moment::Failed.name()
         } else {
-            None
+            self.order.status.name().as_str()
         }
     }
 
     /// The chosen quote.
-    pub const fn quote(&self) -> Option<&Quote> {
-        self.quote.as_ref()
+    pub fn quote(&self) -> Option<&Quote> {
+        self.route.as_ref().map(|route| &route.chosen)
+    }
+
+    /// What the venue of a family quoted for the last route, whether or not it was chosen.
+    pub fn quote_of(&self, family: &str) -> Option<&Quote> {
+        let answers = self.route.iter().flat_map(|route| &route.quotes).filter_map(|outcome| outcome.quote.as_ref());
+        answers.into_iter().find(|quote| quote.venue.family() == family)
     }
 
     /// `raydium` or `meteora`, once it is chosen.
     pub fn dex(&self) -> Option<&'static str> {
         let venue = self.paper.or(self.attempt.as_ref().map(|attempt| attempt.venue));
-        venue.or(self.quote.as_ref().map(|quote| quote.venue)).map(VenueId::family)
+        venue.or(self.quote().map(|quote| quote.venue)).map(VenueId::family)
     }
 
     /// The transaction that landed, in base58. A mock's fill has none.
@@ -185,10 +216,30 @@ impl Story {
         })
     }
 
+    /// The same, once the swap took place.
+    pub fn executed(&self) -> Option<Fill> {
+        if self.confirmed { self.amounts() } else { None }
+    }
+
+    /// What was chosen, as if it had been moved.
+    pub fn quoted(&self) -> Option<Fill> {
+        self.quote().map(|quote| Fill { amount_in: quote.amount_in, amount_out: quote.amount_out })
+    }
+
     /// Output per input in whole tokens, as a JSON number, once something was moved.
     pub fn execution_price(&self) -> Value {
-        let fill = if self.confirmed { self.amounts() } else { None };
-        fill.map_or(Value::Null, |fill| self.price(&fill))
+        self.executed().map_or(Value::Null, |fill| self.price(&fill))
+    }
+
+    /// The same of the chosen quote.
+    pub fn quoted_price(&self) -> Value {
+        self.quoted().map_or(Value::Null, |fill| self.price(&fill))
+    }
+
+    /// The trade fee of a quote as a part of what is paid.
+    pub fn fee(&self, quote: &Quote) -> Value {
+        let fee = views::ratio(quote.trade_fee.get().into(), quote.amount_in.get().into());
+        fee.map_or(Value::Null, |fee| number(&fee))
     }
 
     /// The price of an exchange of this order's tokens, as a JSON number.
@@ -221,8 +272,8 @@ impl Story {
     /// The amount of the order's exact side in whole tokens.
     pub fn amount(&self) -> String {
         let decimals = match self.order.swap {
-            crate::domain::Swap::ExactIn(_) => self.order.token_in.decimals,
-            crate::domain::Swap::ExactOut(_) => self.order.token_out.decimals,
+            Swap::ExactIn(_) => self.order.token_in.decimals,
+            Swap::ExactOut(_) => self.order.token_out.decimals,
         };
         self.order.swap.amount().to_ui(decimals)
     }

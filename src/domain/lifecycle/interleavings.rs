@@ -102,6 +102,7 @@ impl World {
             limit: None,
             wallet: None,
             expiry: None,
+            pool_wish: None,
         };
         let stored = Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH);
         Self { stored, sent: Vec::new(), height: 0, finalized: 0, signed: 0, workers: Default::default() }

@@ -79,6 +79,17 @@ impl RaydiumCpmm {
         Ok((Self { snapshots, program, client, registry, epochs }, missing))
     }
 
+    /// The best quote of these pools, all read at one slot.
+    async fn quote_over(&self, pools: &[Arc<Pool>], request: &QuoteRequest) -> Result<Quote, VenueError> {
+        // The clock, and per pool: state, fee configuration, two vaults; the two mints are the same for all.
+        let mut keys = vec![sysvar::clock::ID];
+        keys.extend(pools.iter().flat_map(|pool| Snapshot::keys(pool)));
+        keys.sort_unstable();
+        keys.dedup();
+        let read = self.snapshots.read(&keys).await?;
+        self.best(request, pools, &Accounts::new(read.slot, &keys, &read.accounts))
+    }
+
     /// The best quote of pools that were read together; the reason of the most telling refusal if there is none.
     fn best(&self, request: &QuoteRequest, pools: &[Arc<Pool>], accounts: &Accounts<'_>) -> Result<Quote, VenueError> {
         let mut best: Option<Quote> = None;
@@ -145,13 +156,20 @@ impl Venue for RaydiumCpmm {
         if pools.is_empty() {
             return Err(VenueError::NoPool);
         }
-        // The clock, and per pool: state, fee configuration, two vaults; the two mints are the same for all.
-        let mut keys = vec![sysvar::clock::ID];
-        keys.extend(pools.iter().flat_map(|pool| Snapshot::keys(pool)));
-        keys.sort_unstable();
-        keys.dedup();
-        let read = self.snapshots.read(&keys).await?;
-        self.best(request, &pools, &Accounts::new(read.slot, &keys, &read.accounts))
+        self.quote_over(&pools, request).await
+    }
+
+    async fn quote_in(&self, pool: &Pubkey, request: &QuoteRequest) -> Result<Quote, VenueError> {
+        let refused = |reason: String| VenueError::NotThisPool { pool: *pool, reason };
+        let pool = self.registry.pool(pool).await.map_err(|error| match error {
+            VenueError::NoPool => refused("the cluster has no such pool".to_owned()),
+            VenueError::Mismatch { reason, .. } => refused(reason),
+            error => error,
+        })?;
+        if pool.direction(&request.pair).is_none() {
+            return Err(refused("it trades other tokens".to_owned()));
+        }
+        self.quote_over(&[pool], request).await
     }
 
     async fn swap_instruction(&self, plan: &SwapPlan) -> Result<Instruction, VenueError> {
@@ -194,7 +212,7 @@ fn is_better(swap: Swap, quote: &Quote, than: &Quote) -> bool {
 /// Which of several refusals is the answer: an open pool that is too small says more than a closed or a broken one.
 const fn tells_more(error: &VenueError) -> u8 {
     match error {
-        VenueError::NoPool | VenueError::QuoteOnly => 0,
+        VenueError::NoPool | VenueError::NotThisPool { .. } | VenueError::QuoteOnly => 0,
         VenueError::Mismatch { .. } | VenueError::Failed(_) | VenueError::Chain(_) => 1,
         VenueError::NotTradable { .. } => 2,
         VenueError::InsufficientLiquidity { .. } => 3,

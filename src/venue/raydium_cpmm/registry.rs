@@ -104,7 +104,8 @@ impl Registry {
         Ok(self.of(&mints))
     }
 
-    /// A known pool, or one read and checked now: a stored quote may name a pool that another process found.
+    /// A known pool, or one read and checked now: a stored quote may name a pool that another process found, and an
+    /// order one of its own. It is remembered, but no other order is offered it.
     ///
     /// # Errors
     /// When the chain does not answer, or the address holds no pool of the program.
@@ -114,10 +115,10 @@ impl Registry {
         }
         let account = self.rpc.accounts(&[*address]).await?.accounts.into_iter().next().flatten();
         let Some(account) = account else { return Err(VenueError::NoPool) };
-        for checked in self.check(&[(*address, account)]).await? {
-            self.admit(checked?);
-        }
-        self.known(address).ok_or(VenueError::NoPool)
+        let mut checked = self.check(&[(*address, account)]).await?;
+        let pool = Arc::new(checked.pop().ok_or(VenueError::NoPool)??);
+        self.write_known().pools.insert(*address, pool.clone());
+        Ok(pool)
     }
 
     /// A pool that passed the checks.
@@ -139,7 +140,8 @@ impl Registry {
             let depth = layout::pool_state(&self.program, address, account).map_or(0, |state| state.lp_supply);
             (std::cmp::Reverse(depth), *address)
         });
-        found.retain(|(address, _)| self.known(address).is_none());
+        let listed = self.read_known().by_mints.get(&mints).cloned().unwrap_or_default();
+        found.retain(|(address, _)| !listed.contains(address));
         found.truncate(POOLS_PER_PAIR);
         for checked in self.check(&found).await? {
             match checked {
@@ -185,7 +187,7 @@ impl Registry {
     }
 
     fn admit(&self, pool: Pool) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.write_known();
         let of_pair = known.by_mints.entry(pool.sides.map(|side| side.mint)).or_default();
         if of_pair.len() < POOLS_PER_PAIR && !of_pair.contains(&pool.address) {
             of_pair.push(pool.address);
@@ -204,11 +206,15 @@ impl Registry {
     }
 
     fn searched(&self, mints: [Pubkey; 2]) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).searched.insert(mints, Instant::now());
+        self.write_known().searched.insert(mints, Instant::now());
     }
 
     fn read_known(&self) -> std::sync::RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_known(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

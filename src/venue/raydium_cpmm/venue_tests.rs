@@ -348,6 +348,30 @@ async fn a_pool_of_a_stored_quote_is_read_when_it_is_not_known() {
     assert!(matches!(error, VenueError::NoPool), "{error}");
 }
 
+#[tokio::test]
+async fn a_pool_that_an_order_names_is_quoted_and_offered_to_no_other_order() {
+    let golden = Golden::load();
+    let (case, pool) = first(&golden);
+    let chain = chain_of(&golden, case);
+    let venue = connect(&golden, &chain, Vec::new()).await.unwrap();
+    let request = request(case, &pool);
+    assert_eq!(venue.quote_in(&pool.address, &request).await.unwrap().pool, pool.address);
+    assert!(matches!(venue.quote(&request).await.unwrap_err(), VenueError::NoPool));
+
+    let other = Pair { mint_in: Pubkey::new_unique(), mint_out: pool.sides[0].mint };
+    let of_other = QuoteRequest { pair: other, swap: request.swap };
+    let stranger = pool.sides[0].vault;
+    for (named, asked, says) in [
+        (pool.address, &of_other, "it trades other tokens"),
+        (Pubkey::new_unique(), &request, "the cluster has no such pool"),
+        (stranger, &request, "cannot be used for this order"),
+    ] {
+        let error = venue.quote_in(&named, asked).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::NoRoute, "final, not weather: {error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
 #[test]
 fn a_search_looks_for_the_mints_where_the_pool_holds_them() {
     let golden = Golden::load();

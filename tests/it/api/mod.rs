@@ -2,6 +2,9 @@
 
 mod acts;
 mod compat;
+mod dashboard;
+mod events;
+mod openapi;
 mod rest;
-mod served;
+pub mod served;
 mod stream;

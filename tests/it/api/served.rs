@@ -51,6 +51,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub async fn to(request: reqwest::RequestBuilder) -> Self {
+        let response = within_patience("an answer", request.send()).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = within_patience("a body", response.text()).await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, headers, body }
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -125,6 +133,7 @@ impl Served {
             probes: Arc::new(probes),
             metrics: Arc::new(page),
             control,
+            holdings: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -145,11 +154,7 @@ impl Served {
     }
 
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = within_patience("an answer", request.send()).await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = within_patience("a body", response.text()).await.unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer { status, headers, body }
+        Answer::to(request).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -182,15 +187,7 @@ impl Served {
 
     /// A socket, or the status it was refused with.
     pub async fn try_connect(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
-        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
-        }
-        match within_patience("a handshake", tokio_tungstenite::connect_async(request)).await {
-            Ok((stream, _)) => Ok(Socket(stream)),
-            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
-            Err(error) => panic!("no handshake: {error}"),
-        }
+        Socket::open(&format!("ws://{}{path}", self.address), headers).await
     }
 
     /// Shuts everything down and waits for its end.
@@ -211,12 +208,29 @@ pub enum Heard {
 }
 
 impl Socket {
+    /// A socket, or the status it was refused with.
+    pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        match within_patience("a handshake", tokio_tungstenite::connect_async(request)).await {
+            Ok((stream, _)) => Ok(Self(stream)),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("no handshake: {error}"),
+        }
+    }
+
     pub async fn hear(&mut self) -> Heard {
         // Around the whole loop: a ping now and then must not renew the patience.
         let heard = async {
             loop {
                 match self.0.next().await {
-                    Some(Ok(Message::Text(text))) => return Heard::Frame(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Text(text))) => {
+                        // One older engine says a word that is no JSON.
+                        let word = || Value::String(text.to_string());
+                        return Heard::Frame(serde_json::from_str(&text).unwrap_or_else(|_| word()));
+                    }
                     Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
                         return Heard::Close(code.into(), reason.to_string());
                     }

@@ -103,6 +103,63 @@ async fn a_filter_lets_through_what_it_names() {
     assert_eq!(served.try_connect("/v1/stream?tokenOut=DOGE", &[]).await.err(), Some(400));
 }
 
+#[tokio::test]
+async fn a_stream_of_some_orders_or_one_kind_of_event_or_one_pair_tells_only_those() {
+    let served = Served::start().await;
+    let mut some = Vec::new();
+    for body in [
+        r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1}"#,
+        r#"{"tokenIn":"USDC","tokenOut":"SOL","amountIn":1}"#,
+        r#"{"tokenIn":"SOL","tokenOut":"FEE","amountIn":1}"#,
+    ] {
+        let id = served.post("/v1/orders", body).await.body["id"].as_str().unwrap().to_owned();
+        some.push(served.load(&id).await);
+    }
+    let mut two = served.connect(&format!("/v1/stream?since=0&orderIds={},{}", some[0].id, some[2].id)).await;
+    let mut claims = served.connect("/v1/stream?since=0&event=claimed,landed").await;
+    let mut pair = served.connect("/v1/stream?since=0&pair=usdc-SOL").await;
+    for order in &mut some {
+        served.step(order, OrderEvent::Claimed).await;
+    }
+    let cursors = |frames: Vec<Value>| frames.iter().map(cursor).collect::<Vec<_>>();
+    assert_eq!(cursors(two.frames(4).await), [1, 3, 4, 6]);
+    assert_eq!(cursors(claims.frames(3).await), [4, 5, 6]);
+    assert_eq!(cursors(pair.frames(4).await), [1, 2, 4, 5], "in both directions");
+    for socket in [&mut two, &mut claims, &mut pair] {
+        socket.is_silent().await;
+    }
+    for wrong in ["event=x", "pair=SOL", "pair=SOL-DOGE", "wallet=x", "orderIds=x"] {
+        assert_eq!(served.try_connect(&format!("/v1/stream?{wrong}"), &[]).await.err(), Some(400), "{wrong}");
+    }
+    let many = vec![some[0].id.to_string(); 101].join(",");
+    assert_eq!(served.try_connect(&format!("/v1/stream?orderIds={many}"), &[]).await.err(), Some(400));
+}
+
+#[tokio::test]
+async fn a_wallets_stream_tells_its_orders_from_the_moment_it_is_known_whose_they_are() {
+    let served = Served::start().await;
+    let (mut ours, mut theirs) = (served.order().await, served.order().await);
+    let routed = acts::routed(&ours, VenueId::RaydiumCpmm);
+    let OrderEvent::Routed { wallet: Some(wallet), .. } = &routed else { panic!("no wallet") };
+    let path = format!("/v1/stream?since=0&wallet={wallet}");
+    let mut live = served.connect(&path).await;
+    live.is_silent().await;
+    for order in [&mut ours, &mut theirs] {
+        served.step(order, OrderEvent::Claimed).await;
+    }
+    served.step(&mut ours, routed).await;
+    let event = acts::routed(&theirs, VenueId::RaydiumCpmm);
+    served.step(&mut theirs, event).await;
+    served.step(&mut ours, OrderEvent::Cancelled).await;
+    let names = |frames: Vec<Value>| frames.iter().map(|frame| frame["event"].clone()).collect::<Vec<_>>();
+    let told = names(live.frames(2).await);
+    assert_eq!(told, ["routed", "cancelled"]);
+    live.is_silent().await;
+    let mut again = served.connect(&path).await;
+    assert_eq!(names(again.frames(4).await), ["created", "claimed", "routed", "cancelled"]);
+    again.is_silent().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resumed_stream_has_no_gap_and_no_duplicate_while_events_pour_in() {
     const WRITERS: usize = 6;

@@ -4,7 +4,7 @@ use solana_sdk::pubkey::Pubkey;
 use swapd::{
     domain::{
         BaseUnits, Bps, Dialect, ErrorCode, Expiry, Failure, Lamports, NewOrder, Order, OrderEvent, OrderId,
-        OrderStatus, Status, Swap, VenueId,
+        OrderStatus, PoolWish, Status, Swap, VenueId,
     },
     store::{Creation, StoreError},
 };
@@ -19,7 +19,7 @@ pub async fn an_order_comes_back_with_every_field(url: String) {
     let store = open(&url).await;
     let plain = order();
     let full = NewOrder {
-        dialect: Dialect::S3,
+        dialect: Dialect::Percent,
         token_in: token("wei\"rd ünïcode", 0),
         token_out: token("X", 255),
         swap: Swap::ExactOut(BaseUnits::new(u64::MAX)),
@@ -27,6 +27,7 @@ pub async fn an_order_comes_back_with_every_field(url: String) {
         limit: Some(BaseUnits::new(u64::MAX - 1)),
         wallet: Some(Pubkey::new_unique()),
         expiry: Some(Expiry::In(Duration::milliseconds(1_500))),
+        pool_wish: Some(PoolWish { address: Some("a \"pool\"".into()), base_in: Some(false) }),
         ..sample::new_order()
     };
     let full = Order::create(OrderId::new(), full, START);

@@ -9,7 +9,7 @@ mod life;
 mod outages;
 mod reading;
 mod reservations;
-mod sample;
+pub(crate) mod sample;
 mod stops;
 
 use swapd::store::{self, SharedStore};
@@ -72,4 +72,5 @@ on_every_backend![
     reservations::an_order_that_ended_frees_only_newer_balances,
     reservations::a_new_reservation_replaces_the_old_one,
     reservations::the_largest_amounts_are_summed_exactly,
+    reservations::what_is_promised_is_summed_by_wallet_and_mint,
 ];

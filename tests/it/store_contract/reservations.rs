@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
     domain::{BaseUnits, Lamports, Order, OrderEvent, Status, StoredEvent},
-    store::{Census, Reservation, SharedStore, Shortfall, StoreError},
+    store::{Census, Promised, Reservation, SharedStore, Shortfall, StoreError},
 };
 
 use super::{
@@ -128,5 +128,38 @@ pub async fn the_largest_amounts_are_summed_exactly(url: String) {
     promise(&store, tokens(Pubkey::new_unique(), u64::MAX, u64::MAX)).await.1.expect("another mint is not touched");
     let lacking = Shortfall::Tokens { needed: BaseUnits::new(1), free: BaseUnits::ZERO };
     assert_eq!(refused(promise(&store, tokens(mint, 1, 5)).await.1), lacking, "promised more than a lower balance");
+    store.close().await;
+}
+
+pub async fn what_is_promised_is_summed_by_wallet_and_mint(url: String) {
+    let store = open(&url).await;
+    let (wallet, other, mint) = (Pubkey::new_unique(), Pubkey::new_unique(), Pubkey::new_unique());
+    let of = |wallet, mint, amount, lamports| Reservation {
+        mint,
+        amount: BaseUnits::new(amount),
+        balance: BaseUnits::new(1_000),
+        ..reservation(wallet, lamports, 1_000, 0)
+    };
+    let sol = Pubkey::default();
+    let (mut ends, answer) = promise(&store, of(wallet, mint, 100, 1)).await;
+    answer.unwrap();
+    for reservation in [of(wallet, mint, 20, 2), of(wallet, mint, 3, 3), of(wallet, sol, 0, 400), of(other, mint, 7, 1)]
+    {
+        promise(&store, reservation).await.1.unwrap();
+    }
+    step(&store, &mut ends, OrderEvent::Cancelled).await.unwrap();
+
+    let mut promised = store.promised(&[wallet]).await.unwrap();
+    promised.sort_by_key(|it| it.amount);
+    let sum = |mint, amount, lamports, orders| Promised {
+        wallet,
+        mint,
+        amount: BaseUnits::new(amount),
+        lamports: Lamports::new(lamports),
+        orders,
+    };
+    assert_eq!(promised, [sum(sol, 0, 400, 1), sum(mint, 23, 5, 2)], "an order that ended promises nothing");
+    assert_eq!(store.promised(&[wallet, other]).await.unwrap().len(), 3);
+    assert_eq!(store.promised(&[]).await.unwrap(), []);
     store.close().await;
 }

@@ -29,6 +29,7 @@ pub fn new_order() -> NewOrder {
         limit: None,
         wallet: None,
         expiry: None,
+        pool_wish: None,
     }
 }
 

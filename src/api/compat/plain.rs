@@ -1,4 +1,4 @@
-//! S0: the dialect whose clients post `tokenIn`, `tokenOut`, `amount` and are answered 202.
+//! Plain: the dialect whose clients post `tokenIn`, `tokenOut`, `amount` and are answered 202.
 //!
 //! Owns that engine's words: its checks in their order with its sentences, its replies, frames and rows. Values stand
 //! both under `data` and at the top, because its clients were written against either.
@@ -13,21 +13,50 @@ use serde_json::{Value, json};
 use super::{
     Fields,
     story::{Moment, Story},
+    words::Words,
 };
 use crate::{
-    api::{ApiError, views::timestamp},
-    domain::{AmountText, ErrorCode, OrderRequest, Rules},
-    engine::{Accepted, SubmitError},
+    api::{ApiError, Options, views::timestamp},
+    domain::{AmountText, Dialect, ErrorCode, OrderRequest, Rules, Status},
+    engine::Accepted,
 };
 
 /// Slippage was no input there: one percent, fixed.
 const SLIPPAGE_BPS: u16 = 100;
 
-/// Reads a body.
-///
-/// # Errors
-/// With that engine's sentence for the first thing that is wrong, in its order: presence, equality, amount, type.
-pub fn request(fields: &Fields, rules: &Rules) -> Result<OrderRequest, ApiError> {
+/// The dialect.
+pub struct Plain;
+
+impl Words for Plain {
+    fn dialect(&self) -> Dialect {
+        Dialect::Plain
+    }
+
+    fn request(&self, fields: &Fields, rules: &Rules, _options: &Options) -> Result<OrderRequest, ApiError> {
+        request(fields, rules)
+    }
+
+    fn accepted(&self, accepted: &Accepted, _host: &str) -> Response {
+        let (status, message) = if accepted.fresh {
+            (StatusCode::ACCEPTED, "Order accepted and queued for execution")
+        } else {
+            (StatusCode::OK, "Order already accepted")
+        };
+        (status, Json(json!({ "message": message, "orderId": accepted.order.id }))).into_response()
+    }
+
+    /// Sent only while it is true.
+    fn greeting(&self, story: &Story) -> Option<Value> {
+        (story.order.status.name() == Status::Pending).then(|| json!({ "status": "pending" }))
+    }
+
+    fn frames(&self, story: &Story, moment: Moment) -> Vec<Value> {
+        vec![frame(story, moment)]
+    }
+}
+
+/// Reads a body; the first thing that is wrong is said in that engine's order: presence, equality, amount, type.
+fn request(fields: &Fields, rules: &Rules) -> Result<OrderRequest, ApiError> {
     let refused = |code, message| Err(ApiError::new(code, message));
     if !fields.is_truthy("tokenIn") || !fields.is_truthy("tokenOut") || fields.is_absent("amount") {
         return refused(ErrorCode::InvalidRequest, "tokenIn, tokenOut and amount are required");
@@ -53,23 +82,7 @@ pub fn request(fields: &Fields, rules: &Rules) -> Result<OrderRequest, ApiError>
     })
 }
 
-/// The answer to an accepted order.
-pub fn accepted(accepted: &Accepted) -> Response {
-    let (status, message) = if accepted.fresh {
-        (StatusCode::ACCEPTED, "Order accepted and queued for execution")
-    } else {
-        (StatusCode::OK, "Order already accepted")
-    };
-    (status, Json(json!({ "message": message, "orderId": accepted.order.id }))).into_response()
-}
-
-/// The answer to a refused one.
-pub fn refused(error: SubmitError) -> ApiError {
-    error.into()
-}
-
-/// The frame of a moment.
-pub fn frame(story: &Story, moment: Moment) -> Value {
+fn frame(story: &Story, moment: Moment) -> Value {
     let data = match moment {
         Moment::Routing => return json!({ "status": "routing" }),
         Moment::Submitted | Moment::Landed => return json!({ "status": "submitted" }),
@@ -85,14 +98,9 @@ pub fn frame(story: &Story, moment: Moment) -> Value {
         Moment::Failed => json!({ "error": error(story), "reason": story.reason() }),
     };
     let mut frame = data.clone();
-    frame["status"] = json!(status(moment));
+    frame["status"] = json!(moment.name());
     frame["data"] = data;
     frame
-}
-
-/// The first frame, which is sent only while it is true.
-pub fn pending() -> Value {
-    json!({ "status": "pending" })
 }
 
 /// The order row of the status paths.
@@ -104,7 +112,7 @@ pub fn row(story: &Story) -> Value {
         "tokenIn": order.token_in.symbol,
         "tokenOut": order.token_out.symbol,
         "amount": story.amount(),
-        "status": story.status().map_or(order.status.name().as_str(), status),
+        "status": story.status(),
         "chosenDex": story.dex(),
         "executionPrice": story.execution_price(),
         "txHash": story.tx_hash(),
@@ -118,16 +126,6 @@ pub fn row(story: &Story) -> Value {
 /// Its clients match on `SLIPPAGE_EXCEEDED`: codes are in upper case.
 fn error(story: &Story) -> Option<String> {
     story.error().map(str::to_uppercase)
-}
-
-const fn status(moment: Moment) -> &'static str {
-    match moment {
-        Moment::Routing => "routing",
-        Moment::Building => "building",
-        Moment::Submitted | Moment::Landed => "submitted",
-        Moment::Confirmed => "confirmed",
-        Moment::Failed => "failed",
-    }
 }
 
 #[cfg(test)]

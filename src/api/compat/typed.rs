@@ -1,4 +1,4 @@
-//! S3: the dialect whose clients post `type` and `slippageBps` and read `order` and `history`.
+//! Typed: the dialect whose clients post `type` and `slippageBps` and read `order` and `history`.
 //!
 //! Owns that engine's words: its list of issues, its replies, frames and rows.
 
@@ -12,29 +12,80 @@ use serde_json::{Value, json};
 use super::{
     Fields,
     story::{Moment, Story},
+    words::Words,
 };
 use crate::{
     api::{
-        ApiError,
+        ApiError, Options,
         views::{number, ratio, timestamp},
     },
-    domain::{AmountText, ErrorCode, Fill, OrderId, OrderRequest, StoredEvent},
+    domain::{AmountError, AmountText, BaseUnits, Dialect, ErrorCode, OrderRequest, Rules, StoredEvent},
     engine::{Accepted, SubmitError},
 };
 
 /// Slippage when none is given.
-const DEFAULT_SLIPPAGE_BPS: i64 = 100;
-const LARGEST_SLIPPAGE_BPS: i64 = 1_000;
+const DEFAULT_SLIPPAGE_BPS: u16 = 100;
+const LARGEST_SLIPPAGE_BPS: u16 = 1_000;
 
-/// Reads a body.
-///
-/// # Errors
-/// With that engine's list of everything that is wrong.
-pub fn request(fields: &Fields) -> Result<OrderRequest, ApiError> {
+/// The dialect.
+pub struct Typed;
+
+impl Words for Typed {
+    fn dialect(&self) -> Dialect {
+        Dialect::Typed
+    }
+
+    fn request(&self, fields: &Fields, _rules: &Rules, _options: &Options) -> Result<OrderRequest, ApiError> {
+        request(fields)
+    }
+
+    fn accepted(&self, accepted: &Accepted, _host: &str) -> Response {
+        Json(json!({ "orderId": accepted.order.id })).into_response()
+    }
+
+    /// A list of issues when the order is wrong, `internal_error` when it could not be stored.
+    fn refused(&self, error: SubmitError) -> ApiError {
+        match error {
+            SubmitError::Refused(refused) => {
+                let path = match refused.code {
+                    ErrorCode::InvalidAmount => "amount",
+                    ErrorCode::InvalidSlippage => "slippageBps",
+                    _ => "tokenIn",
+                };
+                // A sentence names its field in quotes: an unknown output token is not the input's fault.
+                let path = if refused.message.starts_with("`tokenOut`") { "tokenOut" } else { path };
+                invalid(refused.code, &refused.message, vec![custom(path, &refused.message)])
+            }
+            SubmitError::Store(error) => ApiError::new(error.code(), "the order could not be stored")
+                .status(StatusCode::INTERNAL_SERVER_ERROR)
+                .compat(json!({ "error": "internal_error" }))
+                .because(error),
+            error => error.into(),
+        }
+    }
+
+    fn greeting(&self, story: &Story) -> Option<Value> {
+        Some(json!({ "orderId": story.order.id, "status": "pending" }))
+    }
+
+    fn frames(&self, story: &Story, moment: Moment) -> Vec<Value> {
+        let mut frame = payload(story, moment);
+        frame["orderId"] = json!(story.order.id);
+        frame["status"] = json!(moment.name());
+        vec![frame]
+    }
+
+    fn ends_the_socket(&self) -> bool {
+        true
+    }
+}
+
+/// Reads a body; everything that is wrong is listed at once.
+fn request(fields: &Fields) -> Result<OrderRequest, ApiError> {
     let mut issues = Vec::new();
     if fields.text("type").as_deref() != Some("market") {
         issues.push(json!({
-            "code": "invalid_literal", "expected": "market", "received": fields.value("type"), "path": ["type"],
+            "code": "invalid_literal", "expected": "market", "received": fields.text("type"), "path": ["type"],
             "message": "Invalid literal value, expected \"market\"",
         }));
     }
@@ -78,27 +129,28 @@ pub fn request(fields: &Fields) -> Result<OrderRequest, ApiError> {
         token_in,
         token_out,
         amount_in: amount.map(|amount| AmountText::Ui(amount.to_owned())),
-        slippage_bps: Some(slippage_bps),
+        slippage_bps: Some(slippage_bps.into()),
         ..OrderRequest::default()
     })
 }
 
-fn slippage(fields: &Fields) -> Result<i64, Value> {
+fn slippage(fields: &Fields) -> Result<u16, Value> {
     const NAME: &str = "slippageBps";
     if fields.value(NAME).is_none() {
         return Ok(DEFAULT_SLIPPAGE_BPS);
     }
     let Some(text) = fields.number(NAME) else { return Err(wrong_type(fields, NAME, "number")) };
-    let bound = |code: &str, bound: &str, limit: i64, words: &str| {
+    let bound = |code: &str, bound: &str, limit: u16, words: &str| {
         json!({
             "code": code, bound: limit, "type": "number", "inclusive": true, "exact": false, "path": [NAME],
             "message": format!("Number must be {words} than or equal to {limit}"),
         })
     };
-    match text.parse::<i64>() {
-        Ok(bps) if bps < 1 => Err(bound("too_small", "minimum", 1, "greater")),
-        Ok(bps) if bps > LARGEST_SLIPPAGE_BPS => Err(bound("too_big", "maximum", LARGEST_SLIPPAGE_BPS, "less")),
-        Ok(bps) => Ok(bps),
+    // 100.0 and 1e2 are integers to JavaScript.
+    match BaseUnits::from_ui(text, 0).map(BaseUnits::get) {
+        Ok(bps) if bps <= u64::from(LARGEST_SLIPPAGE_BPS) => Ok(u16::try_from(bps).expect("at most 1000")),
+        Ok(_) | Err(AmountError::TooLarge) => Err(bound("too_big", "maximum", LARGEST_SLIPPAGE_BPS, "less")),
+        Err(AmountError::NotPositive) => Err(bound("too_small", "minimum", 1, "greater")),
         Err(_) => Err(json!({
             "code": "invalid_type", "expected": "integer", "received": "float", "path": [NAME],
             "message": "Expected integer, received float",
@@ -121,46 +173,6 @@ fn invalid(code: ErrorCode, message: &str, issues: Vec<Value>) -> ApiError {
     ApiError::new(code, message).compat(json!({ "error": issues }))
 }
 
-/// The answer to an accepted order.
-pub fn accepted(accepted: &Accepted) -> Response {
-    Json(json!({ "orderId": accepted.order.id })).into_response()
-}
-
-/// The answer to a refused one: a list of issues when the order is wrong, `internal_error` when it could not be
-/// stored.
-pub fn refused(error: SubmitError) -> ApiError {
-    match error {
-        SubmitError::Refused(refused) => {
-            let path = match refused.code {
-                ErrorCode::InvalidAmount => "amount",
-                ErrorCode::InvalidSlippage => "slippageBps",
-                _ => "tokenIn",
-            };
-            // A sentence names its field in quotes: an unknown output token is not the input's fault.
-            let path = if refused.message.starts_with("`tokenOut`") { "tokenOut" } else { path };
-            invalid(refused.code, &refused.message, vec![custom(path, &refused.message)])
-        }
-        SubmitError::Store(error) => ApiError::new(error.code(), "the order could not be stored")
-            .status(StatusCode::INTERNAL_SERVER_ERROR)
-            .compat(json!({ "error": "internal_error" }))
-            .because(error),
-        error => error.into(),
-    }
-}
-
-/// The frame of a moment.
-pub fn frame(story: &Story, moment: Moment) -> Value {
-    let mut frame = payload(story, moment);
-    frame["orderId"] = json!(story.order.id);
-    frame["status"] = json!(status(moment));
-    frame
-}
-
-/// The first frame, always.
-pub fn pending(id: OrderId) -> Value {
-    json!({ "orderId": id, "status": "pending" })
-}
-
 /// The only frame of a socket that names no order.
 pub fn no_order(id: Option<&str>, error: &str) -> Value {
     match id {
@@ -173,11 +185,9 @@ fn payload(story: &Story, moment: Moment) -> Value {
     match moment {
         Moment::Routing => json!({}),
         Moment::Building => {
-            let quote = story.quote().map(|quote| {
-                let swap = Fill { amount_in: quote.amount_in, amount_out: quote.amount_out };
-                let fee = ratio(quote.trade_fee.get().into(), quote.amount_in.get().into());
-                json!({ "dex": story.dex(), "price": story.price(&swap), "fee": fee.map(|fee| number(&fee)) })
-            });
+            let quote = story
+                .quote()
+                .map(|quote| json!({ "dex": story.dex(), "price": story.quoted_price(), "fee": story.fee(quote) }));
             json!({ "dex": story.dex(), "quote": quote })
         }
         Moment::Submitted | Moment::Landed => {
@@ -209,7 +219,7 @@ pub fn order(story: &Story) -> Value {
     let order = &story.order;
     json!({
         "id": order.id,
-        "status": story.status().map_or(order.status.name().as_str(), status),
+        "status": story.status(),
         "token_in": order.token_in.symbol,
         "token_out": order.token_out.symbol,
         "amount": story.amount(),
@@ -222,20 +232,10 @@ pub fn order(story: &Story) -> Value {
 
 /// `history` of that reply, oldest first, without a row for `pending`. Tells `story` to its end.
 pub fn history(story: &mut Story, events: &[StoredEvent]) -> Vec<Value> {
-    let rows = story.tell(events).into_iter().map(|(moment, then, at)| {
-        json!({ "status": status(moment), "payload": payload(&then, moment), "created_at": timestamp(at) })
+    let rows = story.tell(events).into_iter().map(|(moment, then)| {
+        json!({ "status": moment.name(), "payload": payload(&then, moment), "created_at": timestamp(then.at) })
     });
     rows.collect()
-}
-
-const fn status(moment: Moment) -> &'static str {
-    match moment {
-        Moment::Routing => "routing",
-        Moment::Building => "building",
-        Moment::Submitted | Moment::Landed => "submitted",
-        Moment::Confirmed => "confirmed",
-        Moment::Failed => "failed",
-    }
 }
 
 #[cfg(test)]
@@ -273,6 +273,9 @@ mod tests {
         expect(&with(r#""amount":"1""#), &[("amount", "invalid_type")]);
         expect(&with(r#""amount":1,"slippageBps":0"#), &[("slippageBps", "too_small")]);
         expect(&with(r#""amount":1,"slippageBps":1001"#), &[("slippageBps", "too_big")]);
+        expect(&with(r#""amount":1,"slippageBps":1e2"#), &[]);
+        expect(&with(r#""amount":1,"slippageBps":-5"#), &[("slippageBps", "too_small")]);
+        expect(&with(r#""amount":1,"slippageBps":1e99"#), &[("slippageBps", "too_big")]);
         expect(&with(r#""amount":1,"slippageBps":1.5"#), &[("slippageBps", "invalid_type")]);
         expect(&with(r#""amount":1,"slippageBps":null"#), &[("slippageBps", "invalid_type")]);
         expect(r#"{"type":"market","tokenIn":"SOL","tokenOut":"SOL","amount":1}"#, &[("tokenOut", "custom")]);

@@ -1,0 +1,99 @@
+// Main: puts the parts together. The list of orders is read once and then kept by events; what an event does not say
+// is read with the next listing, one for however many orders.
+
+import { ask } from "./api.js";
+import { Detail } from "./detail.js";
+import { byId } from "./dom.js";
+import { watchKey } from "./key.js";
+import { Latency } from "./latency.js";
+import { Model, hasEnded } from "./model.js";
+import { Orders } from "./orders.js";
+import { Status, showConnection } from "./status.js";
+import { REPLAY, Stream } from "./stream.js";
+import { Ticket } from "./ticket.js";
+import { Wallets } from "./wallets.js";
+
+/** Orders of a listing. */
+const PAGE = 150;
+/** Between two listings. */
+const LISTING_REST = 600;
+/** Between two tries to begin while the daemon does not answer. */
+const START_REST = 1_500;
+
+const model = new Model();
+const detail = new Detail(model, (id) => {
+  orders.choose(null);
+  orders.focus(id);
+});
+const orders = new Orders(model, (id) => {
+  orders.choose(id);
+  detail.choose(id, { focus: true });
+});
+const latency = new Latency(model);
+const ticket = new Ticket((order) => {
+  model.list(order);
+  orders.choose(order.id);
+  detail.choose(order.id);
+});
+const wallets = new Wallets((known) => ticket.useWallets(known));
+const status = new Status(model, (limits) => ticket.useLimits(limits));
+
+let listing = 0;
+let begun = false;
+
+model.onchange = () => {
+  orders.draw();
+  latency.draw();
+  if (model.lacksDetails()) listing ||= setTimeout(list, LISTING_REST);
+};
+
+async function list() {
+  try {
+    const page = await ask(`/v1/orders?limit=${PAGE}`);
+    for (const order of page.orders) model.list(order);
+    if (page.nextCursor) model.giveUpDetails(page.nextCursor);
+  } catch {
+    // The stream's state tells that the daemon is away; the next event asks again.
+  } finally {
+    listing = 0;
+  }
+}
+
+function heard(event) {
+  model.event(event);
+  if (event.orderId === detail.id) detail.refresh();
+  if (hasEnded(event)) wallets.moved();
+}
+
+/** Begins, or tries again until the daemon answers. A missing key is asked for, and its entry begins again. */
+async function begin() {
+  if (begun) return;
+  try {
+    const { cursor } = await ask("/v1/status");
+    const { tokens } = await ask("/v1/tokens");
+    if (begun) return;
+    begun = true;
+    model.useTokens(tokens);
+    ticket.useTokens(tokens);
+    // The listing is read after the cursor: what is stored in between comes by event as well.
+    await list();
+    // A little of what has been is replayed, so that the plot has something to show.
+    const stream = new Stream(Math.max(0, cursor - REPLAY / 2), { event: heard, state: showConnection, gap });
+    stream.start();
+    status.read();
+    wallets.read();
+  } catch (error) {
+    showConnection(error.status === 401 ? "refused" : "waiting", START_REST);
+    if (error.status !== 401) setTimeout(begin, START_REST);
+  }
+}
+
+/** The stream skipped ahead, or the daemon has another store. */
+function gap({ replaced }) {
+  if (replaced) model.clear();
+  list();
+}
+
+watchKey(begin);
+begin();
+byId("amount").focus({ preventScroll: true });

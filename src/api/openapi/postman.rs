@@ -1,0 +1,123 @@
+//! Postman: the description as a collection, v2.1.
+//!
+//! A folder per tag, a request per operation with its first example, and a test of its status. Posting an order sets
+//! the variable `orderId`, which the requests after it use. Sockets and streams are left out: they never end.
+
+use serde_json::{Value, json};
+
+const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// The collection of a document.
+pub fn collection(document: &Value) -> Value {
+    let folders = entries(&document["tags"]).map(|(_, tag)| {
+        let requests: Vec<Value> = operations(document)
+            .filter(|(_, _, operation)| operation["tags"][0] == tag["name"] && ends(operation))
+            .map(|(path, method, operation)| request(path, method, operation))
+            .collect();
+        json!({ "name": tag["name"], "description": tag["description"], "item": requests })
+    });
+    let variables = [("baseUrl", "http://127.0.0.1:3000"), ("apiKey", ""), ("orderId", "")];
+    json!({
+        "info": {
+            "name": document["info"]["title"],
+            "description": document["info"]["description"],
+            "version": document["info"]["version"],
+            "schema": SCHEMA,
+        },
+        "auth": { "type": "bearer", "bearer": [{ "key": "token", "value": "{{apiKey}}", "type": "string" }] },
+        "variable": variables.map(|(key, value)| json!({ "key": key, "value": value })),
+        "item": folders.collect::<Vec<_>>(),
+    })
+}
+
+/// Every operation, with those that look at an order after the one that makes it.
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let all = entries(&document["paths"])
+        .flat_map(|(path, methods)| entries(methods).map(move |(method, operation)| (path, method, operation)));
+    let mut all: Vec<_> = all.collect();
+    // One that calls an order off comes last: the order may be looked at before.
+    all.sort_by_key(|(path, method, _)| (*method != "post" || path.contains('{'), *method == "post", *path));
+    all.into_iter()
+}
+
+fn entries(value: &Value) -> Box<dyn Iterator<Item = (&str, &Value)> + '_> {
+    match value {
+        Value::Object(map) => Box::new(map.iter().map(|(name, value)| (name.as_str(), value))),
+        Value::Array(list) => Box::new(list.iter().map(|value| ("", value))),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+/// Whether an answer to it has an end.
+fn ends(operation: &Value) -> bool {
+    successes(operation).any(|(_, response)| entries(&response["content"]).any(|(kind, _)| kind != EVENT_STREAM))
+}
+
+fn successes(operation: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    entries(&operation["responses"]).filter(|(status, _)| status.starts_with('2'))
+}
+
+fn request(path: &str, method: &str, operation: &Value) -> Value {
+    let path = path.replace("{id}", "{{orderId}}");
+    let (mut query, mut headers) = (Vec::new(), Vec::new());
+    for (_, parameter) in entries(&operation["parameters"]) {
+        // What has no example is there to be filled in.
+        let example = parameter.get("example").unwrap_or(&parameter["schema"]["example"]);
+        let entry = json!({
+            "key": parameter["name"],
+            "value": example,
+            "description": parameter["description"],
+            "disabled": example.is_null(),
+        });
+        match parameter["in"].as_str() {
+            Some("query") => query.push(entry),
+            Some("header") => headers.push(entry),
+            _ => {}
+        }
+    }
+    let mut request = json!({
+        "method": method.to_uppercase(),
+        "description": operation["description"],
+        "url": {
+            "raw": format!("{{{{baseUrl}}}}{path}"),
+            "host": ["{{baseUrl}}"],
+            "path": path.trim_start_matches('/').split('/').collect::<Vec<_>>(),
+            "query": query,
+        },
+    });
+    if let Some(body) = body(operation) {
+        headers.push(json!({ "key": "Content-Type", "value": JSON }));
+        request["body"] = json!({
+            "mode": "raw", "raw": format!("{body:#}"), "options": { "raw": { "language": "json" } },
+        });
+    }
+    request["header"] = json!(headers);
+    if operation.get("security").is_none() {
+        request["auth"] = json!({ "type": "noauth" });
+    }
+    let name = operation["summary"].as_str().or(operation["operationId"].as_str()).unwrap_or(&path);
+    let script = script(operation);
+    let event = json!([{ "listen": "test", "script": { "type": "text/javascript", "exec": script } }]);
+    json!({ "name": name.trim_end_matches('.'), "request": request, "event": event })
+}
+
+/// The first example of a body.
+fn body(operation: &Value) -> Option<&Value> {
+    let content = &operation["requestBody"]["content"][JSON];
+    entries(&content["examples"]).next().map(|(_, example)| &example["value"])
+}
+
+/// Tests that the status is a documented one, and remembers an order that was made.
+fn script(operation: &Value) -> Vec<String> {
+    let statuses: Vec<_> = entries(&operation["responses"]).map(|(status, _)| status).collect();
+    let mut lines = vec![format!(
+        "pm.test('the status is a documented one', () => pm.expect([{}]).to.include(pm.response.code));",
+        statuses.join(", ")
+    )];
+    if successes(operation).any(|(status, _)| status == "201") {
+        lines.push("pm.collectionVariables.set('orderId', pm.response.json().id);".to_owned());
+    }
+    lines
+}
