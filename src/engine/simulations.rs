@@ -154,6 +154,7 @@ mod tests {
             limit: Some(quote.amount_out.min_out(Bps::new(100).unwrap())),
             wallet: Some(wallet),
             expiry: None,
+            pool_wish: None,
         };
         (Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH), quote)
     }

@@ -149,6 +149,7 @@ mod tests {
             limit: None,
             wallet: None,
             expiry: None,
+            pool_wish: None,
         };
         let order = Order::create(OrderId::new(), new, at);
         store.create(&order, None).await.unwrap();

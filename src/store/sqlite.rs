@@ -435,6 +435,7 @@ mod tests {
             limit: None,
             wallet: None,
             expiry: None,
+            pool_wish: None,
         };
         Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
     }

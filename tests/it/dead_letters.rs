@@ -349,6 +349,7 @@ async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
         limit: None,
         wallet: None,
         expiry: None,
+        pool_wish: None,
     };
     let order = Order::create(OrderId::new(), new, OffsetDateTime::now_utc());
     journal.create(&order, None).await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
     chain::{ChainError, Rpc, Wallet},
-    domain::{BaseUnits, Bps, Lamports, OrderEvent, Rules, Token},
+    domain::{BaseUnits, Bps, HourCaps, Lamports, OrderEvent, Rules, Token},
     engine::{Holdings, treasury::TreasuryError},
     store::{self, Reservation, SharedStore},
 };
@@ -53,6 +53,8 @@ async fn open_order(store: &SharedStore, wallet: Pubkey, mint: Pubkey, amount: u
         balance: BaseUnits::new(u64::MAX),
         balance_lamports: Lamports::new(u64::MAX),
         as_of: 0,
+        spends: BaseUnits::ZERO,
+        caps: HourCaps::default(),
     };
     reserve(store, &mut order, event, Some(promise)).await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! The page at `/`, and what it asks of the daemon beside orders.
 
 use serde_json::json;
-use swapd::api::{ApiKey, Options};
+use swapd::api::Options;
 
 use super::served::{Answer, Served};
 
@@ -30,7 +30,7 @@ async fn a_browser_gets_the_page_and_every_other_client_the_greeting() {
 
 #[tokio::test]
 async fn the_page_needs_no_key_no_other_host_and_no_inline_code() {
-    let served = Served::with(Options { api_key: Some(ApiKey::new("k")), ..Options::default() }, 16).await;
+    let served = Served::keyed("k").await;
     let page = get(&served, "/", BROWSER).await;
     let html = page.body.as_str().unwrap().to_owned();
     assert!(page.header("content-security-policy").starts_with("default-src 'self'"), "{page:?}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use swapd::{
-    api::{ApiKey, Options},
+    api::Options,
     domain::{ErrorCode, Failure, Lamports, OrderEvent, VenueId},
 };
 
@@ -267,8 +267,7 @@ async fn a_wrong_question_is_refused_and_a_browser_may_bring_its_key_in_the_addr
     let odd = served.request("GET", "/v1/events").header("last-event-id", "abc");
     assert_eq!(served.send(odd).await.status, 400);
 
-    let options = Options { api_key: Some(ApiKey::new("secret")), ..Options::default() };
-    let keyed = Served::with(options, 16).await;
+    let keyed = Served::keyed("secret").await;
     assert_eq!(keyed.get("/v1/events?token=secret").await.status, 401, "only a browser's stream is read that way");
     Source::open(&keyed, "/v1/events?token=secret").await;
 }

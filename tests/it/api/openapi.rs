@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use swapd::api::{ApiKey, Options, openapi};
+use swapd::api::openapi;
 
 use super::served::Served;
 
@@ -95,8 +95,7 @@ async fn a_served_description_names_the_daemons_tokens_and_whether_it_demands_a_
     assert_eq!((&names[0], &names[2]), (&"SOL".into(), &"USDC".into()));
     let security = |document: &Value| document["paths"]["/v1/orders"]["post"]["security"].as_array().unwrap().len();
     assert_eq!(security(&document), 3, "bearer, a header, or nothing");
-    let options = Options { api_key: Some(ApiKey::new("secret")), ..Options::default() };
-    let keyed = Served::with(options, 16).await;
+    let keyed = Served::keyed("secret").await;
     let document = keyed.get("/openapi.json").await.body;
     assert_eq!(security(&document), 2);
     for (method, path) in operations(&document) {
