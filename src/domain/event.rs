@@ -284,7 +284,7 @@ pub enum OrderEvent {
 
 impl OrderEvent {
     /// Every wire name.
-    pub const NAMES: [&str; 16] = [
+    pub const NAMES: [&str; 18] = [
         "created",
         "claimed",
         "routed",
@@ -301,6 +301,8 @@ impl OrderEvent {
         "failed",
         "chain_reset",
         "cancelled",
+        "set_aside",
+        "replayed",
     ];
 
     /// The event's wire name.

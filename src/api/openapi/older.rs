@@ -326,7 +326,9 @@ fn execute() {}
 /// `POST /api/orders`: an order in the words of the engine that writes statuses in capitals.
 #[utoipa::path(
     post, path = "/api/orders", operation_id = "olderSubmitCapitals", tag = tag::OLDER, params(IdempotencyKey),
-    request_body(content = CapitalsOrder, example = json!({"inputToken": "SOL", "outputToken": "USDC", "amount": 0.01})),
+    request_body(content = CapitalsOrder, examples(
+        ("capitals" = (value = json!({"inputToken": "SOL", "outputToken": "USDC", "amount": 0.01}))),
+    )),
     responses((status = 201, description = "Accepted, or its key was used before", body = OlderAccepted), RefusedPost)
 )]
 fn submit() {}
