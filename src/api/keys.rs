@@ -2,7 +2,7 @@
 //!
 //! Owns this process's copy of the keys and their rate limits. The store is read once a second, not for each request:
 //! a new or revoked key counts within two seconds in every process, and when the store cannot be read for longer than
-//! [`MOST_STALE`], named keys are refused rather than believed.
+//! `MOST_STALE`, named keys are refused rather than believed.
 
 use std::{
     fmt,
