@@ -199,7 +199,7 @@ pub struct ControlView {
 /// One thing that holds it.
 #[derive(ToSchema)]
 pub struct PauseView {
-    /// `cli`, `api` or `file`.
+    /// `command`, `api` or `file`.
     cause: String,
     reason: Option<String>,
     #[schema(format = DateTime)]
