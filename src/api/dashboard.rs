@@ -33,6 +33,7 @@ files! {
     "icon.svg" IMAGE
     "base.css" STYLE
     "layout.css" STYLE
+    "form.css" STYLE
     "orders.css" STYLE
     "plots.css" STYLE
     "main.js" SCRIPT
@@ -53,6 +54,9 @@ files! {
     "latency.js" SCRIPT
     "status.js" SCRIPT
     "key.js" SCRIPT
+    "control.js" SCRIPT
+    "dead-letters.js" SCRIPT
+    "rehearsal.js" SCRIPT
 }
 
 /// `GET /`: the page for whoever asks for HTML, as browsers do; the older clients' greeting for everybody else.

@@ -10,6 +10,7 @@ import re
 import signal
 import unittest
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
@@ -19,10 +20,12 @@ from world import PATIENCE, Daemon, World, eventually
 DESKTOP, PHONE, SMALLEST = ({"width": w, "height": h} for w, h in ((1440, 900), (390, 844), (360, 780)))
 SIGNATURE = re.compile(r"^[1-9A-HJ-NP-Za-km-z]{86,88}$")
 ORDERS = "**/v1/orders"
+SCREENSHOTS = pathlib.Path(os.environ["SCREENSHOTS"])
 
 
 def setUpModule():
     global world, daemon, playwright, browser
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     world = World(os.environ["SWAPD_BINARY"])
     unittest.addModuleCleanup(world.close)
     daemon = Daemon(world, "main")
@@ -214,7 +217,7 @@ class Quoting(Page):
 
 class Streaming(Page):
     def test_after_a_restart_of_the_daemon_every_event_arrives_once(self):
-        page = self.open(live=False)
+        page = self.open()
         cursors = []
         page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: hear(frame)))
 
@@ -275,6 +278,224 @@ class Streaming(Page):
         expect(self.row(page, order["id"])).to_have_count(0)
 
 
+class Control(Page):
+    """The kill switch, as the one who turns it and everybody else see it."""
+
+    def tearDown(self):
+        daemon.post("v1/control/resume")
+        super().tearDown()
+
+    def test_a_pause_is_asked_about_seen_on_every_page_and_ended(self):
+        page, other = self.open(), self.open()
+        page.get_by_role("button", name="Pause trading").click()
+        dialog = page.get_by_role("dialog", name="Pause trading?")
+        dialog.get_by_role("button", name="Leave it").click()
+        expect(dialog).to_be_hidden()
+        self.assertFalse(daemon.get("v1/control")["paused"], "a question that was not answered stops nothing")
+
+        page.get_by_role("button", name="Pause trading").click()
+        expect(dialog.get_by_label("Reason, shown to everybody")).to_be_focused()
+        page.keyboard.type("odd prices")
+        page.keyboard.press("Enter")
+        for seen in (page, other):
+            expect(seen.locator("#paused")).to_contain_text("Trading is paused: odd prices.")
+            expect(seen.get_by_role("button", name="Resume trading")).to_be_visible()
+            expect(seen.locator("#readiness")).to_have_text("not ready")
+        expect(page.get_by_role("button", name="Resume trading")).to_be_focused()
+        self.assertEqual(daemon.get("v1/control")["causes"][0]["reason"], "odd prices")
+
+        asked = []
+        other.on("request", lambda request: asked.append(request) if request.method == "POST" else None)
+        other.locator("#amount").fill("0.1")
+        expect(other.locator("#quote .headline")).to_be_visible()
+        other.locator("#submit").click()
+        expect(other.locator("#form-error")).to_contain_text("Wait until it is resumed")
+        self.assertEqual(len(asked), 1, "what a person has stopped is not asked for again and again")
+
+        other.get_by_role("button", name="Resume trading").click()
+        other.get_by_role("dialog", name="Resume trading?").get_by_role("button", name="Resume trading").click()
+        for seen in (page, other):
+            expect(seen.locator("#paused")).to_be_empty()
+        expect(self.row(other, self.place(other, "0.1"))).to_have_attribute("data-status", "confirmed")
+
+    def test_an_order_that_waits_for_the_switch_says_so_and_how_long_it_may(self):
+        page = self.open()
+        with world.halted():
+            order = daemon.order(amountIn="0.1", expiresInMs=3_600_000)
+            daemon.post("v1/control/pause", reason="a look at the market")
+        row = self.row(page, order)
+        expect(row).to_have_attribute("data-status", "retrying")
+        expect(row).to_contain_text(re.compile(r"trying again, (60|59) min left"))
+        row.click()
+        warning = page.locator("#detail .warning")
+        expect(warning).to_contain_text("Trading is stopped by the operator")
+        expect(warning).to_contain_text("It is tried again by itself")
+        expect(page.locator("#detail .pairs")).to_contain_text("left to be signed")
+        daemon.post("v1/control/resume")
+        expect(row).to_have_attribute("data-status", "confirmed")
+        expect(warning).to_have_count(0)
+
+    def test_a_key_that_may_only_look_is_told_so(self):
+        guarded = Daemon(world, "looking", key="open sesame")
+        self.addCleanup(guarded.close)
+        looks = guarded.run("key", "create", "screen", "--scope", "read").split()[-1]
+        page = self.open(guarded, live=False)
+        key = page.get_by_label("API key")
+
+        def enters():
+            # A new key counts within two seconds.
+            key.fill(looks)
+            page.keyboard.press("Enter")
+            page.wait_for_timeout(200)
+            return not key.is_visible()
+
+        eventually("the key to count", enters)
+        page.get_by_role("button", name="Pause trading").click()
+        dialog = page.get_by_role("dialog", name="Pause trading?")
+        dialog.get_by_role("button", name="Pause trading").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("This key may look, but not trade")
+        self.assertFalse(guarded.get("v1/control")["paused"])
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+
+
+class Rehearsing(Page):
+    def test_a_dry_run_says_what_would_come_and_leaves_no_order(self):
+        page = self.open()
+        before = daemon.ids()
+        page.get_by_role("checkbox", name="Dry run").check()
+        page.locator("#amount").fill("1.5")
+        expect(page.locator("#submit")).to_have_text("Dry run: swap 1.5 SOL for USDC")
+        page.locator("#submit").click()
+        told = page.get_by_role("region", name="Dry run")
+        expect(told.locator(".headline")).to_have_text(re.compile(r"Would receive 2\d\d\.\d+ USDC"))
+        expect(told).to_contain_text(re.compile(r"Compute units\s*[\d,]+ of [\d,]+"))
+        expect(told).to_contain_text("nothing was stored, signed or sent")
+        self.assertEqual(daemon.ids(), before)
+
+        page.locator("#amount").fill("20000")
+        expect(told).to_be_hidden()
+        page.locator("#submit").click()
+        expect(told).to_contain_text("It would fail now")
+        expect(told).to_contain_text("No wallet can pay")
+        self.assertEqual(daemon.ids(), before)
+
+        page.get_by_role("checkbox", name="Dry run").uncheck()
+        order = self.place(page, "0.1")
+        expect(told).to_be_hidden()
+        expect(self.row(page, order)).to_have_attribute("data-status", "confirmed")
+
+
+class Deadlines(Page):
+    def test_a_deadline_is_given_checked_shown_and_kept(self):
+        page = self.open()
+        expiry = page.get_by_label("Expires after, in seconds")
+        page.locator("#amount").fill("0.1")
+        expiry.fill("soon")
+        page.locator("#submit").click()
+        expect(page.locator("#expiry-error")).to_contain_text("Give seconds")
+        expect(expiry).to_be_focused()
+        expect(expiry).to_have_attribute("aria-invalid", "true")
+
+        expiry.fill("7200")
+        order = daemon.ended(self.place(page, "0.1"))
+        self.assertEqual(order["status"], "confirmed")
+        expect(page.locator("#detail .pairs")).to_contain_text("Deadline")
+
+        with world.halted():
+            late = daemon.order(amountIn="0.1", expiresInMs=300)
+            self.row(page, late).click()
+            eventually("the deadline to pass", lambda: page.wait_for_timeout(20) or self.is_over(late))
+        expect(self.row(page, late)).to_have_attribute("data-status", "failed")
+        expect(page.locator("#detail .failure")).to_contain_text("with a later deadline")
+        expect(page.locator("#detail .failure code")).to_have_text("expired")
+
+    def is_over(self, order):
+        at = datetime.fromisoformat(daemon.get(f"v1/orders/{order}")["expiresAt"])
+        return datetime.now(timezone.utc) > at
+
+
+class DeadLetters(Page):
+    def test_what_is_set_aside_is_listed_with_its_cause_and_replayed(self):
+        poisoned = Daemon(world, "poisoned", more="[engine]\nmax_take_ups = 1\n")
+        self.addCleanup(poisoned.close)
+        page = self.open(poisoned)
+        expect(page.get_by_role("region", name="Set aside")).to_be_hidden()
+        with world.halted():
+            order = poisoned.order(amountIn="0.3")
+            eventually("the order to be taken up", lambda: poisoned.get(f"v1/orders/{order}")["status"] == "routing")
+            poisoned.stop(signal.SIGKILL)
+        # Whoever takes it up a second time dies as well, as far as the store can tell.
+        poisoned.took_up(order)
+        poisoned.start()
+        letters = page.get_by_role("region", name="Set aside")
+        expect(letters).to_be_visible()
+        letter = letters.get_by_role("listitem")
+        expect(letter).to_have_count(1)
+        expect(letter).to_contain_text("the process died before it moved")
+        expect(letter).to_contain_text("Nothing of it is signed")
+        expect(self.row(page, order)).to_contain_text("set aside")
+        letter.get_by_role("button", name=re.compile("^Show SOL to USDC")).click()
+        expect(page.locator("#detail-title")).to_be_focused()
+        expect(page.locator("#detail .warning")).to_contain_text("nobody drives this order")
+        letter.get_by_role("button", name=re.compile("^Replay SOL to USDC")).press("Enter")
+        expect(letters).to_be_hidden()
+        expect(page.locator("#orders")).to_be_focused()
+        expect(self.row(page, order)).to_have_attribute("data-status", "confirmed")
+        expect(page.locator("#detail .warning")).to_have_count(0)
+
+
+class Unknown(Page):
+    def test_an_unknown_outcome_is_explained_until_there_is_evidence(self):
+        doubting = Daemon(world, "doubting", more='[engine]\nunknown_after = "200ms"\n')
+        self.addCleanup(doubting.close)
+        page = self.open(doubting)
+        with world.silent(doubting):
+            order = doubting.order(amountIn="0.3")
+            row = self.row(page, order)
+            expect(row).to_contain_text("outcome unknown")
+            expect(page.locator("#notices")).to_contain_text("The outcome of 1 order is unknown")
+            row.click()
+            warning = page.locator("#detail .warning")
+            expect(warning).to_contain_text("Nobody can say yet what became of the signature")
+            expect(warning).to_contain_text("nothing is signed again before")
+            expect(page.locator("#detail .signature")).to_have_count(1)
+        expect(row).to_have_attribute("data-status", "confirmed")
+        expect(warning).to_have_count(0)
+        expect(page.locator("#notices")).to_be_empty()
+
+
+class Links(Page):
+    def test_an_order_and_its_receipt_have_addresses(self):
+        order = daemon.ended(daemon.order(amountIn="0.4"))["id"]
+        page = self.open()
+        self.row(page, order).click()
+        self.assertEqual(page.url, f"{daemon.url}#{order}")
+        page.reload()
+        detail = page.locator("#detail")
+        expect(detail.get_by_role("link", name=order[:5])).to_have_attribute("href", f"#{order}")
+        detail.get_by_text("Receipt", exact=True).click()
+        with page.expect_popup() as opened:
+            detail.get_by_role("link", name="Open receipt").click()
+        self.assertEqual(opened.value.url, f"{daemon.url}v1/orders/{order}/receipt")
+        self.assertEqual(json.loads(opened.value.locator("body").inner_text())["id"], order)
+        detail.get_by_role("button", name="Back to orders").click()
+        self.assertEqual(page.url, daemon.url)
+
+    def test_where_a_key_is_demanded_the_receipt_is_saved(self):
+        guarded = Daemon(world, "saving", key="open sesame")
+        self.addCleanup(guarded.close)
+        order = guarded.ended(guarded.order(amountIn="0.4"))["id"]
+        page = self.open(guarded, live=False)
+        page.get_by_label("API key").fill("open sesame")
+        page.keyboard.press("Enter")
+        self.row(page, order).click()
+        page.locator("#detail").get_by_text("Receipt", exact=True).click()
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Save receipt").click()
+        self.assertEqual(json.loads(pathlib.Path(saved.value.path()).read_text())["id"], order)
+
+
 class Key(Page):
     def test_a_key_is_asked_for_tried_and_kept_for_the_tab_alone(self):
         guarded = Daemon(world, "guarded", key="open sesame")
@@ -305,8 +526,6 @@ class Looks(Page):
     def test_no_barrier_is_found_and_nothing_is_cut_off(self):
         failing, landing = daemon.order(amountIn="20000"), daemon.order(amountIn="1.5")
         daemon.ended(failing), daemon.ended(landing)
-        folder = pathlib.Path(os.environ["SCREENSHOTS"])
-        folder.mkdir(parents=True, exist_ok=True)
         for size, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
             for scheme in ("light", "dark"):
                 with self.subTest(size=size, scheme=scheme):
@@ -317,12 +536,52 @@ class Looks(Page):
                         self.row(page, order).click()
                         expect(page.locator("#detail .timeline li").last).to_be_visible()
                         expect(page.locator("#latency-rows tr")).not_to_have_count(0)
-                        self.no_barrier(page)
-                        self.nothing_cut_off(page)
-                        page.screenshot(path=folder / f"{size}-{scheme}-{name}.png", full_page=size == "phone")
+                        self.looks_right(page, f"{size}-{scheme}-{name}", full_page=size == "phone")
                     page.set_viewport_size(SMALLEST)
                     self.nothing_cut_off(page)
                     page.context.close()
+
+    def test_trouble_is_as_readable_as_calm(self):
+        """Paused, with orders that wait and some set aside, and with a dry run beside them."""
+        troubled = Daemon(world, "troubled", more="[engine]\nmax_take_ups = 1\n")
+        self.addCleanup(troubled.close)
+        with world.halted():
+            aside = [troubled.order(amountIn="0.3"), troubled.order(amountOut="15")]
+            taken = lambda order: troubled.get(f"v1/orders/{order}")["status"] == "routing"
+            eventually("the orders to be taken up", lambda: all(map(taken, aside)))
+            troubled.stop(signal.SIGKILL)
+        for order in aside:
+            troubled.took_up(order)
+        troubled.start()
+        with world.halted():
+            waiting = troubled.order(amountIn="0.5", expiresInMs=7_200_000)
+            troubled.post("v1/control/pause", reason="prices look odd since the last upgrade")
+        for size, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
+            for scheme in ("light", "dark"):
+                with self.subTest(size=size, scheme=scheme):
+                    page = self.open(troubled, viewport=viewport, scheme=scheme)
+                    expect(page.locator("#dead-letters li")).to_have_count(2)
+                    expect(page.locator("#paused")).to_contain_text("Trading is paused")
+                    page.locator("#amount").fill("2.5")
+                    page.get_by_role("checkbox", name="Dry run").check()
+                    expect(page.locator("#quote .headline")).to_be_visible()
+                    page.locator("#submit").click()
+                    expect(page.locator("#rehearsal .headline")).to_be_visible()
+                    self.row(page, waiting).click()
+                    expect(page.locator("#detail .warning")).to_be_visible()
+                    page.evaluate("scrollTo(0, 0)")
+                    self.looks_right(page, f"{size}-{scheme}-trouble", full_page=True)
+                    page.get_by_role("button", name="Resume trading").click()
+                    expect(page.get_by_role("dialog")).to_be_visible()
+                    self.looks_right(page, f"{size}-{scheme}-question")
+                    page.set_viewport_size(SMALLEST)
+                    self.nothing_cut_off(page)
+                    page.context.close()
+
+    def looks_right(self, page, name, full_page=False):
+        self.no_barrier(page)
+        self.nothing_cut_off(page)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)
 
     def no_barrier(self, page):
         found = Axe().run(page)

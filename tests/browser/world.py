@@ -1,12 +1,14 @@
 """The real daemon beside a real embedded chain, each a process of its own, so that the daemon can be restarted alone."""
 
 import atexit
+import contextlib
 import json
 import os
 import pathlib
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -73,7 +75,41 @@ class World:
         subprocess.run([self.swapd, "--config", "localnet", *arguments], cwd=self.path, env=self.environment,
                        check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
 
-    def config(self, name, port, key):
+    @contextlib.contextmanager
+    def halted(self):
+        """As long as this lasts the chain answers nobody: nothing is routed, signed or landed."""
+        self.chain.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.chain.send_signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def silent(self, daemon):
+        """As long as this lasts nobody tells the daemon what became of a signature. The daemon is started for it."""
+        rules = self.path / "silent.toml"
+        rules.write_text('[[rules]]\nmethods = ["getSignatureStatuses"]\nfault = { drop = { seen = "close" } }\n')
+        ports = free_port(), free_port()
+        proxy = start(
+            [self.swapd, "chaos-rpc", "--rpc-url", self.facts["rpcUrl"], "--ws-url", self.facts["wsUrl"], "--listen",
+             f"127.0.0.1:{ports[0]}", "--ws-listen", f"127.0.0.1:{ports[1]}", "--rules", str(rules)],
+            cwd=self.path, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        text = daemon.config.read_text()
+        try:
+            daemon.stop()
+            daemon.config.write_text(text.replace(self.facts["rpcUrl"], f"http://127.0.0.1:{ports[0]}")
+                                     .replace(self.facts["wsUrl"], f"ws://127.0.0.1:{ports[1]}"))
+            daemon.start()
+            yield
+        finally:
+            daemon.stop()
+            proxy.terminate()
+            proxy.wait(PATIENCE)
+            daemon.config.write_text(text)
+            daemon.start()
+
+    def config(self, name, port, key, more):
         tokens = "".join(f'[[tokens]]\nsymbol = "{it["symbol"]}"\nmint = "{it["mint"]}"\n' for it in self.facts["tokens"])
         pools = json.dumps([it["pool"] for it in self.facts["pools"]])
         path = self.path / f"{name}.toml"
@@ -82,7 +118,7 @@ class World:
             f'status_poll = "100ms"\nheight_poll = "500ms"\nrebroadcast = "1s"\nrebroadcast_per_order = "0ms"\n'
             f'[store]\nurl = "sqlite:{self.path / name}.db"\n[wallets]\ndir = "{self.path / "keys"}"\n'
             f'[api]\nlisten = "127.0.0.1:{port}"\n' + (f'key = "{key}"\n' if key else "")
-            + f'[raydium_cpmm]\nprogram = "{PROGRAM}"\npools = {pools}\n{tokens}'
+            + f'[raydium_cpmm]\nprogram = "{PROGRAM}"\npools = {pools}\n{more}{tokens}'
         )
         return path
 
@@ -96,11 +132,12 @@ class World:
 class Daemon:
     """A daemon that can be stopped and started again on the same port, with the same store."""
 
-    def __init__(self, world, name, key=None):
+    def __init__(self, world, name, key=None, more=""):
         self.world = world
         self.port = free_port()
         self.key = key
-        self.config = world.config(name, self.port, key)
+        self.config = world.config(name, self.port, key, more)
+        self.store = world.path / f"{name}.db"
         self.log = (world.path / f"{name}.log").open("a")
         self.url = f"http://127.0.0.1:{self.port}/"
         self.start()
@@ -128,14 +165,27 @@ class Daemon:
             self.stop(signal.SIGKILL)
         self.log.close()
 
+    def run(self, *arguments):
+        """What a command of the daemon's prints, with the daemon's own configuration."""
+        command = [self.world.swapd, "--config", str(self.config), *arguments]
+        return subprocess.run(command, cwd=self.world.path, env=self.world.environment, check=True, timeout=PATIENCE,
+                              capture_output=True, text=True).stdout
+
     def get(self, path):
         return self._ask(urllib.request.Request(self.url + path))
 
+    def post(self, path, **body):
+        return self._ask(urllib.request.Request(self.url + path, json.dumps(body).encode(),
+                                                {"Content-Type": "application/json"}))
+
+    def took_up(self, order):
+        """Counts in the stopped daemon's store that the order was taken up once more."""
+        with contextlib.closing(sqlite3.connect(self.store)) as store, store:
+            store.execute("update orders set take_ups = take_ups + 1 where id = ?", (order,))
+
     def order(self, **fields):
         """An accepted order's id."""
-        body = json.dumps({"tokenIn": "SOL", "tokenOut": "USDC", **fields}).encode()
-        headers = {"Content-Type": "application/json"}
-        return self._ask(urllib.request.Request(self.url + "v1/orders", body, headers))["id"]
+        return self.post("v1/orders", tokenIn="SOL", tokenOut="USDC", **fields)["id"]
 
     def ended(self, order):
         def look():

@@ -4,7 +4,7 @@
 import { ask } from "./api.js";
 import { announce, byId, h, redraw, write } from "./dom.js";
 import { explain } from "./explain.js";
-import { hasEnded } from "./model.js";
+import { hasEnded, runsOut } from "./model.js";
 import { sheet } from "./sheet.js";
 
 /** Between two readings of one order: events come in bursts. */
@@ -23,6 +23,10 @@ export class Detail {
   /** `closed(id)` is called when the user goes back to the list. */
   constructor(model, closed) {
     this.#model = model;
+    // A deadline is counted down; everything else changes with an event.
+    setInterval(() => {
+      if (!document.hidden && this.#order && runsOut(this.#order)) this.#draw();
+    }, 1_000);
     byId("close-detail").addEventListener("click", () => {
       const id = this.#id;
       this.#show(null);
@@ -47,6 +51,8 @@ export class Detail {
 
   #show(id) {
     this.#id = id;
+    // The page's address leads to what it shows, and is not another page to go back to.
+    history.replaceState(null, "", id === null ? location.pathname : `#${id}`);
     this.#order = this.#receipt = null;
     byId("detail").toggleAttribute("data-chosen", id !== null);
     byId("close-detail").hidden = id === null;

@@ -28,7 +28,7 @@ const CODES = {
   ],
   expired: [
     "It ran out of time before a block took it. That is proven, so nothing was swapped.",
-    "Send the order again; if it happens often, raise the priority fee.",
+    "Send the order again, with a later deadline; without one, raise the priority fee if this happens often.",
   ],
   transaction_failed: [
     "The transaction landed with an error. Nothing was swapped, the network fee is spent.",
@@ -62,6 +62,7 @@ export function fieldOf(code, message) {
   if (code === "invalid_slippage") return "slippage";
   if (code === "invalid_amount" || code === "insufficient_liquidity" || code === "cap_exceeded") return "amount";
   if (message.includes("`wallet`")) return "wallet";
+  if (message.includes("`expires")) return "expiry";
   if (message.includes("`tokenOut`")) return "token-out";
   if (message.includes("`tokenIn`") || code === "unknown_token") return "token-in";
   if (code === "no_route") return "token-out";

@@ -36,14 +36,31 @@ export function basisPoints(text) {
   return match ? Number(match[1] + (match[2] ?? "").padEnd(2, "0")) : null;
 }
 
+/** Seconds as milliseconds, or null when they are none. Keeps to digits, as above. */
+export function milliseconds(text) {
+  const match = /^(\d{1,7})(?:[.,](\d{1,3}))?$/.exec(text.trim());
+  return match ? Number(match[1] + (match[2] ?? "").padEnd(3, "0")) : null;
+}
+
 export const clock = (at) => TIME.format(new Date(at));
 export const day = (at) => DAY.format(new Date(at));
+
+/** A time of today as such, any other with its day. */
+export const moment = (at) => (day(at) === day(Date.now()) ? clock(at) : `${clock(at)}, ${day(at)}`);
 
 /** A span of time, in the unit that reads best. */
 export function duration(milliseconds) {
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
   if (milliseconds < 60_000) return `${(milliseconds / 1000).toFixed(milliseconds < 10_000 ? 2 : 1)} s`;
   return `${Math.floor(milliseconds / 60_000)} min ${Math.round((milliseconds % 60_000) / 1000)} s`;
+}
+
+/** A span of time that is counted down: in whole seconds, minutes, hours or days, rounded up. */
+export function remaining(milliseconds) {
+  const seconds = Math.ceil(milliseconds / 1000);
+  for (const [unit, size] of [["d", 86_400], ["h", 3_600], ["min", 60]])
+    if (seconds > size) return `${Math.ceil(seconds / size)} ${unit}`;
+  return `${seconds} s`;
 }
 
 /** The two ends of a long address or signature. */

@@ -2,6 +2,8 @@
 // is read with the next listing, one for however many orders.
 
 import { ask } from "./api.js";
+import { Control } from "./control.js";
+import { DeadLetters } from "./dead-letters.js";
 import { Detail } from "./detail.js";
 import { byId } from "./dom.js";
 import { watchKey } from "./key.js";
@@ -17,6 +19,7 @@ import { Wallets } from "./wallets.js";
 const PAGE = 150;
 /** Between two listings. */
 const LISTING_REST = 600;
+const ORDER_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Between two tries to begin while the daemon does not answer. */
 const START_REST = 1_500;
 
@@ -25,10 +28,9 @@ const detail = new Detail(model, (id) => {
   orders.choose(null);
   orders.focus(id);
 });
-const orders = new Orders(model, (id) => {
-  orders.choose(id);
-  detail.choose(id, { focus: true });
-});
+const orders = new Orders(model, show);
+const deadLetters = new DeadLetters(show);
+const control = new Control();
 const latency = new Latency(model);
 const ticket = new Ticket((order) => {
   model.list(order);
@@ -36,7 +38,10 @@ const ticket = new Ticket((order) => {
   detail.choose(order.id);
 });
 const wallets = new Wallets((known) => ticket.useWallets(known));
-const status = new Status(model, (limits) => ticket.useLimits(limits));
+const status = new Status(model, {
+  limits: (limits) => ticket.useLimits(limits),
+  deadLetters: (number) => deadLetters.counted(number),
+});
 
 let listing = 0;
 let begun = false;
@@ -61,6 +66,7 @@ async function list() {
 
 function heard(event) {
   model.event(event);
+  deadLetters.heard(event);
   if (event.orderId === detail.id) detail.refresh();
   if (hasEnded(event)) wallets.moved();
 }
@@ -81,7 +87,9 @@ async function begin() {
     const stream = new Stream(Math.max(0, cursor - REPLAY / 2), { event: heard, state: showConnection, gap });
     stream.start();
     status.read();
+    control.read();
     wallets.read();
+    linked();
   } catch (error) {
     showConnection(error.status === 401 ? "refused" : "waiting", START_REST);
     if (error.status !== 401) setTimeout(begin, START_REST);
@@ -94,6 +102,19 @@ function gap({ replaced }) {
   list();
 }
 
+/** Shows an order and moves the focus to it. */
+function show(id) {
+  orders.choose(id);
+  detail.choose(id, { focus: true });
+}
+
+/** An address that ends in an order's id shows that order. */
+function linked() {
+  const id = location.hash.slice(1);
+  if (ORDER_ID.test(id) && id !== detail.id) show(id);
+}
+
+addEventListener("hashchange", linked);
 watchKey(begin);
 begin();
 byId("amount").focus({ preventScroll: true });

@@ -62,13 +62,16 @@ export class Model {
     order.tokenIn = view.tokenIn;
     order.tokenOut = view.tokenOut;
     order.mode = view.mode;
+    order.expiresAt = view.expiresAt && Date.parse(view.expiresAt);
     if (view.version >= order.seq) {
+      if (view.version > order.seq) order.retrying = false;
       order.seq = view.version;
       order.status = view.status;
       order.venue = view.venue ?? order.venue;
       order.failure = view.failure;
       order.simulated = view.simulated;
       order.unknown = view.outcome === "unknown";
+      order.setAside = view.setAside !== null;
       order.updatedAt = Date.parse(view.updatedAt);
       order.filled = view.filled !== null;
       const amounts = view.filled ?? view.quoted;
@@ -93,11 +96,15 @@ export class Model {
       order.seq = event.seq;
       order.status = event.status;
       order.updatedAt = at;
-      order.unknown = event.event === "outcome_unknown";
+      order.setAside = event.event === "set_aside" || (order.setAside && event.event !== "replayed");
+      // Being set aside says nothing of the outcome.
+      if (event.event !== "set_aside") order.unknown = event.event === "outcome_unknown";
       order.failure = event.event === "failed" || event.event === "rejected" ? event.failure : null;
       if (event.event === "paper_filled") order.simulated = true;
       this.#amounts(order, event);
     }
+    // A listing does not say it, so the event that a listing was made after counts as well.
+    if (event.seq === order.seq) order.retrying = event.event === "retrying";
     this.#touch(order);
   }
 
@@ -126,6 +133,8 @@ export class Model {
         createdAt: Date.now(),
         listed: false,
         unknown: false,
+        setAside: false,
+        retrying: false,
         filled: false,
       };
       this.#orders.set(id, order);
@@ -145,6 +154,9 @@ export class Model {
 }
 
 export const hasEnded = (order) => ENDED.has(order.status);
+
+/** Whether its deadline can still end it: what is signed in time is followed to its end, however late. */
+export const runsOut = (order) => Boolean(order.expiresAt) && !hasEnded(order) && order.status !== "submitted";
 
 /** How long each stage of a landed order took, in milliseconds, in order; null when not all of it was seen. */
 export function stages(order) {

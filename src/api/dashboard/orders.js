@@ -4,8 +4,8 @@
 // only changed ones are written again, at most once per frame, so thousands of events cost one drawing.
 
 import { batched, byId, h, write } from "./dom.js";
-import { clock, decimal, duration, venue } from "./format.js";
-import { hasEnded } from "./model.js";
+import { clock, decimal, duration, remaining, venue } from "./format.js";
+import { hasEnded, runsOut } from "./model.js";
 
 /** Rows that are shown. */
 const MOST_ROWS = 150;
@@ -144,16 +144,32 @@ function makeRow(id) {
 }
 
 function writeRow({ button, parts }, order) {
-  button.dataset.status = order.unknown ? "unknown" : order.status;
+  button.dataset.status = attention(order) ?? order.status;
   button.dataset.seq = order.seq;
   button.dataset.step = STEPS.indexOf(order.status);
   write(parts.time, clock(order.createdAt));
   amount(parts.pays, order.pays, order.tokenIn, order.filled || order.mode === "exact_in");
   amount(parts.gets, order.gets, order.tokenOut, order.filled || order.mode === "exact_out");
-  write(parts.word, order.unknown ? "outcome unknown" : order.simulated ? `${order.status}, simulated` : order.status);
+  write(parts.word, word(order));
+  parts.word.title = parts.word.textContent;
   write(parts.venue, order.venue ? venue(order.venue) : "");
   const end = hasEnded(order) ? (order.marks.landed ?? order.updatedAt) : Date.now();
   write(parts.took, end ? duration(Math.max(0, end - order.createdAt)) : "");
+}
+
+/** Why a person may want to look at an order that is still open; null where all is as it should be. */
+function attention(order) {
+  if (hasEnded(order)) return null;
+  return order.setAside ? "set-aside" : order.unknown ? "unknown" : order.retrying ? "retrying" : null;
+}
+
+const WORDS = { "set-aside": "set aside", unknown: "outcome unknown", retrying: "trying again" };
+
+function word(order) {
+  const said = WORDS[attention(order)] ?? (order.simulated ? `${order.status}, simulated` : order.status);
+  if (!runsOut(order)) return said;
+  const left = order.expiresAt - Date.now();
+  return left > 0 ? `${said}, ${remaining(left)} left` : `${said}, out of time`;
 }
 
 /** What is only quoted is marked as about so much. */

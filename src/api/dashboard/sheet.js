@@ -1,13 +1,16 @@
 // Sheet: what is shown of one order: its state, amounts, signatures, quotes, timeline and receipt.
 
+import { key } from "./api.js";
 import { copyButton, h } from "./dom.js";
-import { clock, count, day, decimal, duration, percent, short, venue } from "./format.js";
+import { clock, count, day, decimal, duration, moment, percent, remaining, short, venue } from "./format.js";
 import { explain, plain } from "./explain.js";
+import { hasEnded, runsOut } from "./model.js";
 import { quotesTable } from "./quotes.js";
 import { timeline, words } from "./timeline.js";
 
 const UNKNOWN =
   "Nobody can say yet what became of the signature. The chain is asked until there is an answer; nothing is signed again before.";
+const AGAIN = "It is tried again by itself until it goes through or is refused for good; its bound and its deadline hold.";
 const SET_ASIDE = "Set aside: nobody drives this order until it is taken up again by hand.";
 const OUTCOMES = {
   landed: "landed",
@@ -29,8 +32,9 @@ export function sheet(order, receipt, model, action) {
       action,
     ),
     order.failure && failure(order.failure),
-    order.unknown && warning(UNKNOWN, order.unknown.reason),
-    order.setAside && warning(SET_ASIDE, order.setAside.reason),
+    order.unknown && warning(UNKNOWN, order.unknown.reason, order.unknown.since),
+    order.setAside && warning(SET_ASIDE, order.setAside.reason, order.setAside.at),
+    retrying(order),
     facts(order, receipt, amounts),
     signatures(order),
     routed &&
@@ -60,8 +64,21 @@ function failure({ code, reason }) {
   );
 }
 
-const warning = (what, reason) =>
-  h("div", { class: "failure warning" }, h("p", {}, what), reason && h("p", { class: "small" }, plain(reason)));
+const warning = (what, reason, since) =>
+  h(
+    "div",
+    { class: "failure warning" },
+    h("p", {}, what),
+    h("p", { class: "small" }, since && `Since ${clock(since)}: `, plain(reason)),
+  );
+
+/** What the daemon waits for when its last try did not go through; not what it has waited for. */
+function retrying(order) {
+  const last = order.history.at(-1);
+  if (hasEnded(order) || last?.event !== "retrying") return null;
+  const { code, reason } = last.failure;
+  return warning(`${explain(code).what} ${AGAIN}`, reason, last.at);
+}
 
 function facts(order, receipt, { paid, received }) {
   const rows = [];
@@ -86,8 +103,25 @@ function facts(order, receipt, { paid, received }) {
   if (Number.isFinite(receipt?.timings?.totalMs)) fact("Took", number(duration(receipt.timings.totalMs)));
   if (order.wallet)
     fact("Wallet", h("code", { title: order.wallet }, short(order.wallet)), copyButton(order.wallet, "wallet address"));
-  fact("Order", h("code", { title: order.id }, short(order.id)), copyButton(order.id, "order id"));
+  if (order.expiresAt) fact("Deadline", number(moment(order.expiresAt)), left(order));
+  fact(
+    "Order",
+    h("a", { href: `#${order.id}`, title: `${order.id}: a link to this order`, "data-key": "order link" }, h("code", {}, short(order.id))),
+    copyButton(order.id, "order id"),
+  );
   return h("dl", { class: "pairs" }, rows);
+}
+
+/** What the deadline still means. */
+function left(order) {
+  if (hasEnded(order)) return null;
+  const milliseconds = Date.parse(order.expiresAt) - Date.now();
+  const words = !runsOut(order)
+    ? "signed in time, followed to its end"
+    : milliseconds > 0
+      ? `${remaining(milliseconds)} left to be signed`
+      : "passed: it ends without a swap";
+  return h("span", { class: "num muted" }, `, ${words}`);
 }
 
 /** How far the fill was from the quote it was routed by. */
@@ -138,7 +172,17 @@ function asJson(receipt) {
     "details",
     { "data-key": "receipt", class: "receipt" },
     h("summary", { "data-key": "receipt summary" }, "Receipt"),
-    copyButton(text, "receipt"),
+    h("span", { class: "actions" }, receiptLink(receipt.id, text), copyButton(text, "receipt")),
     h("pre", { tabindex: "0", "aria-label": "Receipt as JSON" }, text),
   );
+}
+
+/** Where the receipt is. A link cannot carry the key where one is demanded: there it saves what the page has read. */
+function receiptLink(id, text) {
+  if (!key.read()) {
+    const link = { href: `/v1/orders/${id}/receipt`, target: "_blank", rel: "noopener" };
+    return h("a", { ...link, "data-key": "receipt link" }, "Open receipt");
+  }
+  const data = `data:application/json;charset=utf-8,${encodeURIComponent(text)}`;
+  return h("a", { href: data, download: `receipt-${id}.json`, "data-key": "receipt link" }, "Save receipt");
 }

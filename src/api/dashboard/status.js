@@ -11,9 +11,10 @@ export class Status {
   #model;
   #shown = "";
 
-  constructor(model, limits) {
+  /** `on.limits(status)` and `on.deadLetters(number)` are called with every reading. */
+  constructor(model, on) {
     this.#model = model;
-    this.limits = limits;
+    this.on = on;
     setInterval(() => {
       if (!document.hidden) this.read();
     }, EVERY);
@@ -26,8 +27,9 @@ export class Status {
       write(byId("slot"), status.slot === null ? "unknown" : count(status.slot));
       write(byId("open-orders"), count(status.openOrders));
       write(byId("version"), `swapd ${status.version}`);
-      this.limits(status);
+      this.on.limits(status);
     }
+    this.on.deadLetters(ready?.deadLetters);
     const readiness = byId("readiness");
     readiness.dataset.state = ready?.ready ? "good" : "bad";
     write(readiness, !ready ? "no answer" : ready.ready ? "ready" : "not ready");
@@ -37,14 +39,14 @@ export class Status {
   #notices(ready) {
     const notices = [];
     for (const [name, check] of Object.entries(ready?.checks ?? {})) {
-      if (check.ok) continue;
+      // A pause has a banner of its own, dead letters have a panel.
+      if (check.ok || name === "trading") continue;
       const reason = PARTS[name] ? `${PARTS[name]} cannot be used: ${check.reason}` : check.reason;
       notices.push(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
     }
     const unknown = this.#model.newest().filter((order) => order.unknown).length;
     if (unknown)
       notices.push(`The outcome of ${orders(unknown)} unknown: the chain is asked until there is an answer.`);
-    if (ready?.deadLetters) notices.push(`${orders(ready.deadLetters)} waiting to be looked at by hand.`);
     // Written only when it changes: it is read aloud.
     if (notices.join() === this.#shown) return;
     this.#shown = notices.join();

@@ -10,6 +10,8 @@ const TRIES = 4;
 const REST = 700;
 /** Answers after which nobody knows, or which only ask to come again. */
 const AGAIN = new Set([429, 500, 502, 503, 504]);
+/** Refusals that last until a person ends them: whoever waits is told at once. */
+const LASTS = new Set(["paused"]);
 
 /** The accepted order. Throws `Refused`, or `NoAnswer` when it is not known whether there is an order. */
 export async function submit(order) {
@@ -23,7 +25,7 @@ export async function submit(order) {
     } catch (error) {
       const unclear = error instanceof NoAnswer || (error instanceof Refused && AGAIN.has(error.status));
       if (!unclear && error.status !== 401) sessionStorage.removeItem(PENDING);
-      if (!unclear || n === TRIES) throw error;
+      if (!unclear || LASTS.has(error.code) || n === TRIES) throw error;
       await new Promise((resolve) => setTimeout(resolve, REST * n));
     }
   }

@@ -5,9 +5,10 @@
 
 import { NoAnswer, ask, query } from "./api.js";
 import { announce, byId, h, redraw, write } from "./dom.js";
-import { basisPoints, decimal, percent, ui } from "./format.js";
+import { basisPoints, decimal, milliseconds, percent, ui } from "./format.js";
 import { explain, fieldOf, plain } from "./explain.js";
 import { quotesTable, viewed } from "./quotes.js";
+import { rehearsed } from "./rehearsal.js";
 import { submit } from "./submit.js";
 
 /** After the last key before a quote is asked for. */
@@ -16,7 +17,9 @@ const DEBOUNCE = 250;
 const REFRESH = 10_000;
 const UNCLEAR =
   "It is not known whether it took the order. Press Swap again: with the same key it is one order either way.";
-const FIELDS = ["token-in", "token-out", "amount", "slippage", "wallet"];
+const FIELDS = ["token-in", "token-out", "amount", "slippage", "wallet", "expiry"];
+/** Seven days, the daemon's limit. */
+const LONGEST_EXPIRY = 604_800_000;
 
 export class Ticket {
   #form = byId("ticket");
@@ -83,6 +86,10 @@ export class Ticket {
     return new FormData(this.#form).get("mode") === "exact_in";
   }
 
+  #isDryRun() {
+    return byId("dry-run").checked;
+  }
+
   /** Two selects never name the same token: the other one moves on. */
   #keepApart(other, chosen) {
     const [moves, stays] = [byId(other), byId(chosen)];
@@ -98,8 +105,9 @@ export class Ticket {
     write(byId("amount-unit"), unit);
     const amount = this.#amount();
     const [pay, receive] = [byId("token-in").value, byId("token-out").value];
-    const words = exactIn ? `Swap ${amount} ${pay} for ${receive}` : `Swap ${pay} for ${amount} ${receive}`;
-    write(byId("submit"), amount ? words : "Swap");
+    const verb = this.#isDryRun() ? "Dry run: swap" : "Swap";
+    const words = exactIn ? `${verb} ${amount} ${pay} for ${receive}` : `${verb} ${pay} for ${amount} ${receive}`;
+    write(byId("submit"), amount ? words : verb);
   }
 
   #edited() {
@@ -109,6 +117,7 @@ export class Ticket {
     this.#asking = null;
     clearTimeout(this.#timer);
     write(byId("submitted"), "");
+    byId("rehearsal").hidden = true;
     if (!this.#amount())
       return redraw(byId("quote"), h("p", { class: "muted" }, "Type an amount to see what every venue gives."));
     byId("quote").toggleAttribute("data-stale", true);
@@ -163,18 +172,42 @@ export class Ticket {
     }
     const fields = this.#read();
     if (!fields) return byId("slippage").focus();
-    const wallet = byId("wallet").value;
+    const order = this.#choices(fields);
+    if (!order) return byId("expiry").focus();
     this.#busy(true);
+    byId("rehearsal").hidden = true;
     try {
-      const order = await submit(wallet ? { ...fields, wallet } : fields);
+      if (this.#isDryRun()) return await this.#rehearse(order);
+      const placed = await submit(order);
       write(byId("submitted"), "Order placed. Watch it under Orders.");
-      this.placed(order);
+      this.placed(placed);
     } catch (error) {
       this.#orderRefused = true;
       this.#refused(error, true);
     } finally {
       this.#busy(false);
     }
+  }
+
+  /** A quote's fields with what only an order has, or null with the error at its field. */
+  #choices(fields) {
+    const order = { ...fields };
+    const [wallet, expiry] = [byId("wallet").value, byId("expiry").value.trim()];
+    if (wallet) order.wallet = wallet;
+    if (!expiry) return order;
+    order.expiresInMs = milliseconds(expiry);
+    if (order.expiresInMs >= 1 && order.expiresInMs <= LONGEST_EXPIRY) return order;
+    this.#error("expiry", "Give seconds, from 0.001 to 604800, which is seven days, or nothing.");
+    return null;
+  }
+
+  /** Asks what the order would do. It is not stored, so it needs no key of its own: asked twice it is asked twice. */
+  async #rehearse(order) {
+    const answer = await ask("/v1/orders", { method: "POST", body: JSON.stringify({ ...order, dryRun: true }) });
+    redraw(byId("rehearsal"), rehearsed(answer));
+    byId("rehearsal").hidden = false;
+    announce(byId("rehearsal").querySelector(".headline").textContent);
+    byId("rehearsal").scrollIntoView({ block: "nearest" });
   }
 
   #busy(sending) {
