@@ -2,6 +2,7 @@
 //! in their order, and looks at what they look at.
 
 mod capitals;
+mod overtaken;
 mod pair;
 mod percent;
 mod plain;
