@@ -11,6 +11,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -22,6 +23,9 @@ use tower::ServiceExt as _;
 
 use super::{ApiState, routes, socket, stall::Unstalled};
 
+/// Bytes that the system may hold for a client that does not read them; Linux takes twice as much for its own needs.
+/// Left alone it would grow to megabytes, and thousands of deaf clients would take the memory of everybody's sockets.
+const UNREAD: usize = 64 * 1024;
 /// The rest after an accept failed for want of descriptors or memory, as in every accept loop.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -92,8 +96,9 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(Tc
 
 /// One connection until its end. A socket leaves it with the upgrade and lives on in axum's own task.
 async fn connection(stream: TcpStream, app: Router, state: ApiState, shutdown: CancellationToken) {
-    // Frames and answers are small and wanted at once; a failure costs only latency.
+    // Frames and answers are small and wanted at once. A failure of either costs only latency, or memory.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_send_buffer_size(UNREAD);
     let stream = Unstalled::new(stream, socket::longest_write(state.options()));
     let service = TowerToHyperService::new(app.map_request(|request: hyper::Request<_>| request.map(Body::new)));
     let connection = http1::Builder::new()
