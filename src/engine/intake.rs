@@ -9,7 +9,10 @@ use sha2::{Digest, Sha256};
 use solana_sdk::pubkey::Pubkey;
 use time::OffsetDateTime;
 
-use super::{Control, Journal, JournalError};
+use super::{
+    Control, Journal, JournalError,
+    places::{Place, Places},
+};
 use crate::{
     domain::{
         Caps, Dialect, ErrorCode, Expiry, NewOrder, Order, OrderEvent, OrderId, OrderRefused, OrderRequest, PoolWish,
@@ -108,6 +111,7 @@ pub struct Intake {
     pub(super) queue: SharedQueue,
     rules: Arc<Rules>,
     admission: Admission,
+    places: Places,
 }
 
 impl Intake {
@@ -119,7 +123,8 @@ impl Intake {
         rules: Arc<Rules>,
         admission: Admission,
     ) -> Self {
-        Self { journal, store, queue, rules, admission }
+        let places = Places::new(admission.max_depth);
+        Self { journal, store, queue, rules, admission, places }
     }
 
     /// What may be traded.
@@ -165,16 +170,19 @@ impl Intake {
         let key = idempotency_key.map(|key| IdempotencyKey { key: key.to_owned(), body: digest(&new) });
         let now = OffsetDateTime::now_utc();
         let order = Order::create(OrderId::new(), new, now);
-        if let Err(refusal) = self.admit(&order, now).await {
+        let _place = match self.admit(&order, now).await {
+            Ok(place) => place,
             // What was accepted before is answered as before, whatever is in the way now.
-            return match &key {
-                Some(key) => match self.store.used_key(key).await? {
-                    Some(creation) => self.earlier(creation).await,
+            Err(refusal) => {
+                return match &key {
+                    Some(key) => match self.store.used_key(key).await? {
+                        Some(creation) => self.earlier(creation).await,
+                        None => Err(refusal),
+                    },
                     None => Err(refusal),
-                },
-                None => Err(refusal),
-            };
-        }
+                };
+            }
+        };
         match self.journal.create(&order, key.as_ref()).await? {
             Creation::New(_) => {
                 if let Err(error) = self.queue.push(&[order.id]).await {
@@ -186,8 +194,8 @@ impl Intake {
         }
     }
 
-    /// Whether a new order may come in now.
-    async fn admit(&self, order: &Order, now: OffsetDateTime) -> Result<(), SubmitError> {
+    /// Whether a new order may come in now; if so, its place until it is queued.
+    async fn admit(&self, order: &Order, now: OffsetDateTime) -> Result<Place<'_>, SubmitError> {
         if order.is_overdue(now) {
             return Err(OrderRefused::new(ErrorCode::InvalidRequest, "`expiresAt` has passed already").into());
         }
@@ -200,7 +208,7 @@ impl Intake {
             Ok(depth) => depth,
             Err(_) => self.store.open_count().await?,
         };
-        if depth >= self.admission.max_depth { Err(SubmitError::QueueFull { depth }) } else { Ok(()) }
+        self.places.take(depth).map_err(|depth| SubmitError::QueueFull { depth })
     }
 
     /// The answer to a key that was used before.

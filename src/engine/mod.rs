@@ -22,6 +22,7 @@ pub mod worker;
 mod build;
 mod effects;
 mod land;
+mod places;
 
 pub use control::Control;
 pub use dead_letters::ReplayError;

@@ -1,5 +1,7 @@
 //! Far more than the daemon can do: bounded memory, honest refusals, and no accepted order lost.
 
+mod rate;
+
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
