@@ -38,7 +38,6 @@ pub mod orders;
 pub mod origin;
 pub mod quotes;
 pub mod receipt;
-pub mod rehearsed;
 pub mod request;
 mod routes;
 pub mod server;

@@ -4,14 +4,12 @@
 
 use serde_json::{Value, json};
 
-use super::views::{Views, amount};
+use super::{SOL_DECIMALS, Views, amount};
 use crate::{
     chain::transaction::WRAPPED_SOL,
     domain::{BaseUnits, Lamports, NewOrder},
     engine::rehearsal::{Rehearsed, Simulated},
 };
-
-const SOL_DECIMALS: u8 = 9;
 
 impl Views {
     /// What an order would do.
