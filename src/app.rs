@@ -8,6 +8,7 @@
 #[cfg(feature = "localnet")]
 mod embedded;
 mod front;
+mod gallery;
 mod guard;
 mod market;
 mod outside;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "localnet")]
 pub use embedded::{embed, localnet_options};
+use gallery::Gallery;
 pub use market::Market;
 use outside::lock_store;
 pub use outside::{Outside, connect_rpc, load_wallets, open_store};
@@ -87,6 +89,8 @@ pub struct App {
     _store_lock: Option<std::fs::File>,
     switches: Arc<api::Switches>,
     grace: Duration,
+    /// Dropped after the store is closed, which may hold connections that were opened on it.
+    gallery: Gallery,
     #[cfg(feature = "localnet")]
     chain: Option<crate::localnet::Localnet>,
 }
@@ -138,6 +142,7 @@ impl App {
                 ..api::Switches::default()
             }),
             grace: config.engine.shutdown_grace,
+            gallery: Gallery::open()?,
             #[cfg(feature = "localnet")]
             chain,
         };

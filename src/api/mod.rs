@@ -52,7 +52,10 @@ pub mod wallets;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -148,6 +151,8 @@ pub struct Parts {
     pub control: Arc<Control>,
     /// What the wallets have, where this process has wallets.
     pub holdings: Option<Arc<Holdings>>,
+    /// Where sockets that hear of all orders have their tasks: away from those that trade.
+    pub gallery: Handle,
 }
 
 /// What every handler shares.
@@ -217,6 +222,10 @@ impl ApiState {
 
     pub(crate) fn holdings(&self) -> Option<&Holdings> {
         self.0.parts.holdings.as_deref()
+    }
+
+    pub(crate) fn gallery(&self) -> &Handle {
+        &self.0.parts.gallery
     }
 
     /// Cancelled when sockets have to close.

@@ -14,7 +14,10 @@ use axum::{
     response::Response,
 };
 use futures_util::{SinkExt, StreamExt};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiError, ApiState, Options};
@@ -85,7 +88,7 @@ pub trait Source: Send {
 /// A request to open a socket, judged.
 pub type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-/// Opens a socket and converses until its end. `source` is made after the upgrade.
+/// Opens a socket and converses until its end, on the caller's runtime. `source` is made after the upgrade.
 ///
 /// # Errors
 /// When the request is no WebSocket handshake, or too many sockets are open.
@@ -94,14 +97,26 @@ where
     S: Source,
     F: Future<Output = S> + Send + 'static,
 {
+    open_on(&Handle::current(), state, upgrade, source)
+}
+
+/// The same on a runtime of the caller's choice.
+///
+/// # Errors
+/// As `open`.
+pub fn open_on<S, F>(runtime: &Handle, state: &ApiState, upgrade: Upgrade, source: F) -> Result<Response, ApiError>
+where
+    S: Source,
+    F: Future<Output = S> + Send + 'static,
+{
     let upgrade = upgrade.map_err(|rejection| {
         ApiError::new(ErrorCode::InvalidRequest, format!("this path is a WebSocket: {}", rejection.body_text()))
     })?;
     let room = state.socket_room()?;
-    let state = state.clone();
+    let (state, runtime) = (state.clone(), runtime.clone());
     let upgrade =
         upgrade.max_message_size(LARGEST_MESSAGE).read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
-    Ok(upgrade.on_upgrade(async move |socket| {
+    let conversation = async move |socket| {
         let _counted = Counted::new();
         let mut socket = Socket { socket, send_timeout: state.options().send_timeout };
         let closing = state.closing().clone();
@@ -114,8 +129,9 @@ where
             Some(mut source) => socket.converse(&mut source, state.options().ping_interval, &closing).await,
             None => socket.close(GOING_AWAY, "the daemon is shutting down").await,
         }
-        drop(room);
-    }))
+        drop(room); // what the server's end waits for
+    };
+    Ok(upgrade.on_upgrade(async move |socket| drop(runtime.spawn(conversation(socket)))))
 }
 
 /// A socket or stream that is open, as long as this lives.

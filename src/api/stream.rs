@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
+use tokio::runtime::Handle;
 use utoipa::IntoParams;
 
 use super::{
@@ -159,8 +160,13 @@ pub async fn stream(
     upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
     let wanted = params.wanted(&state).await?;
+    // Whoever follows an order waits for it; whoever hears of all of them is one of many.
+    let runtime = match wanted {
+        Wanted::Order(_) => Handle::current(),
+        Wanted::Matching(_) => state.gallery().clone(),
+    };
     let follow = wanted.follow(state.clone(), params.since());
-    socket::open(&state, upgrade, async move { Events(follow.await) })
+    socket::open_on(&runtime, &state, upgrade, async move { Events(follow.await) })
 }
 
 struct Events(Follow);

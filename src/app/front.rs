@@ -83,6 +83,7 @@ impl App {
                 metrics,
                 control,
                 holdings,
+                gallery: self.gallery.handle(),
             },
             api::Options {
                 cluster: config.chain.cluster.as_str(),

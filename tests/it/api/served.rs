@@ -134,6 +134,7 @@ impl Served {
             metrics: Arc::new(page),
             control,
             holdings: None,
+            gallery: tokio::runtime::Handle::current(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
