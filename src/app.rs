@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "localnet")]
 pub use embedded::{embed, localnet_options};
-use gallery::Gallery;
+pub use gallery::Gallery;
 pub use market::Market;
 use outside::lock_store;
 pub use outside::{Outside, connect_rpc, load_wallets, open_store};

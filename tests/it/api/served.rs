@@ -2,11 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::Value;
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
     api::{self, ApiKey, ApiState, Feed, KeyRing, MetricsPage, Options, Parts, Probes, Switches, Views},
+    app::Gallery,
     chain::{Rpc, fees::Fees},
     domain::{Bps, Lamports, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
     engine::{Admission, Control, Intake, Journal, Rehearsal, Rents, Treasury},
@@ -38,6 +39,7 @@ pub struct Served {
     pub shutdown: CancellationToken,
     pub tasks: JoinSet<()>,
     http: reqwest::Client,
+    pub gallery: Gallery,
     /// Removed when the test ends.
     _folder: Option<tempfile::TempDir>,
 }
@@ -123,6 +125,7 @@ impl Served {
         let free = Lamports::default();
         let rents = Rents { wallet: free, token_account: free, large_token_account: free };
         let treasury = Arc::new(Treasury::new(rpc.clone(), store.clone(), rents, free, Arc::default(), Vec::new()));
+        let gallery = Gallery::open().unwrap();
         let parts = Parts {
             keys: Arc::new(KeyRing::open(store.clone(), key).await.unwrap()),
             rehearsal: Arc::new(Rehearsal::new(router.clone(), Vec::new(), rpc, fees, treasury, true)),
@@ -134,7 +137,7 @@ impl Served {
             metrics: Arc::new(page),
             control,
             holdings: None,
-            gallery: tokio::runtime::Handle::current(),
+            gallery: gallery.handle(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -147,7 +150,7 @@ impl Served {
         let (state, end) = (ApiState::new(parts, options), shutdown.clone());
         tasks.spawn(async move { api::serve(listener, state, end).await.unwrap() });
         let http = reqwest::Client::new();
-        Self { address, store, queue, bus, journal, switches, shutdown, tasks, http, _folder: None }
+        Self { address, store, queue, bus, journal, switches, shutdown, tasks, http, gallery, _folder: None }
     }
 
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
@@ -267,6 +270,11 @@ impl Socket {
 
     pub async fn say(&mut self, text: &str) {
         self.0.send(Message::text(text)).await.unwrap();
+    }
+
+    /// Whether nothing has come yet.
+    pub fn has_heard_nothing(&mut self) -> bool {
+        self.0.next().now_or_never().is_none()
     }
 
     /// That nothing but the answer to a ping comes next: frames before it would have come before it.
