@@ -12,7 +12,7 @@ use std::{
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{Semaphore, SemaphorePermit, broadcast, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,8 +24,11 @@ use crate::{
     store::{SharedStore, StoreError},
 };
 
-/// Events read from the store at once.
-pub const PAGE: u32 = 500;
+/// Events that the feed reads from the store at once.
+const PAGE: u32 = 500;
+/// Readers that catch up from the store at the same moment. After a restart everybody comes back at once, and requests
+/// need the store's other connections.
+const CATCHING_UP: usize = 2;
 /// Frames kept for a follower of one order. An order has a dozen events; more than this are read from the store.
 const ORDER_BUFFER: usize = 32;
 /// How often the store is looked at although the bus is silent: what a lost message costs.
@@ -50,6 +53,7 @@ pub struct Feed {
     views: Views,
     all: Sender,
     orders: Mutex<HashMap<OrderId, Sender>>,
+    catching_up: Semaphore,
     /// The cursor up to which events have been passed on; `None` until the feed runs.
     position: watch::Sender<Option<u64>>,
     drain: Drain,
@@ -62,6 +66,7 @@ impl Feed {
             views,
             all: Sender::new(capacity.max(1)),
             orders: Mutex::default(),
+            catching_up: Semaphore::new(CATCHING_UP),
             position: watch::Sender::new(None),
             drain: Drain::new(),
         }
@@ -99,6 +104,11 @@ impl Feed {
             // The sender lives in `self`, so this cannot fail.
             let _ = position.changed().await;
         }
+    }
+
+    /// A turn to read the store, for whoever has much to catch up on. Cancel-safe.
+    pub async fn turn(&self) -> SemaphorePermit<'_> {
+        self.catching_up.acquire().await.expect("nobody closes it")
     }
 
     /// A stored event as the feed would pass it on.

@@ -11,12 +11,14 @@ use std::{
 use solana_sdk::pubkey::Pubkey;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::feed::{Feed, Frame, OrderReceiver, PAGE};
+use super::feed::{Feed, Frame, OrderReceiver};
 use crate::{
     domain::{OrderId, Status, StoredEvent},
     store::{SharedStore, StoreError},
 };
 
+/// Events that one reader takes from the store at once, and holds until they are told: thousands may do so.
+const PAGE: u32 = 100;
 /// Orders whose owner is remembered by one reader.
 const OWNERS: usize = 10_000;
 
@@ -194,7 +196,10 @@ impl Follow {
                 self.store_first = false;
             }
             Scope::All { filter, .. } => {
-                let events = self.store.events_since(self.seen, PAGE).await?;
+                let events = {
+                    let _turn = self.feed.turn().await;
+                    self.store.events_since(self.seen, PAGE).await?
+                };
                 self.store_first = events.len() == PAGE as usize;
                 // Set now, so that a page without a wanted event is not read again.
                 self.seen = events.last().map_or(self.seen, |event| event.cursor);
