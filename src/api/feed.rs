@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Views, drain::Drain};
+use super::{Views, drain::Drain, recent::Recent};
 use crate::{
     domain::{OrderEvent, OrderId, StoredEvent},
     events::{BusMessage, SharedBus, Subscription},
@@ -53,6 +53,7 @@ pub struct Feed {
     views: Views,
     all: Sender,
     orders: Mutex<HashMap<OrderId, Sender>>,
+    recent: Recent,
     catching_up: Semaphore,
     /// The cursor up to which events have been passed on; `None` until the feed runs.
     position: watch::Sender<Option<u64>>,
@@ -60,12 +61,14 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed that keeps `capacity` frames for a slow subscriber; who falls further behind is cut off.
+    /// A feed that keeps `capacity` frames, for slow subscribers and for those who come back; a subscriber who falls
+    /// further behind is cut off.
     pub fn new(views: Views, capacity: usize) -> Self {
         Self {
             views,
             all: Sender::new(capacity.max(1)),
             orders: Mutex::default(),
+            recent: Recent::new(capacity.max(1)),
             catching_up: Semaphore::new(CATCHING_UP),
             position: watch::Sender::new(None),
             drain: Drain::new(),
@@ -104,6 +107,11 @@ impl Feed {
             // The sender lives in `self`, so this cannot fail.
             let _ = position.changed().await;
         }
+    }
+
+    /// Every frame with a cursor above `seen`, as far as it was passed on; `None` when some of them are forgotten.
+    pub fn recent(&self, seen: u64) -> Option<Vec<Arc<Frame>>> {
+        self.recent.after(seen)
     }
 
     /// A turn to read the store, for whoever has much to catch up on. Cancel-safe.
@@ -211,10 +219,9 @@ impl Feed {
             self.drain.note_end();
         }
         let follower = self.orders().get(&event.order_id).cloned();
-        if follower.is_none() && self.all.receiver_count() == 0 {
-            return;
-        }
         let frame = self.frame(event);
+        // Before it is sent: who subscribes and then reads what is recent misses nothing in between.
+        self.recent.push(frame.clone());
         // An error says that nobody listens.
         if let Some(follower) = follower {
             let _ = follower.send(frame.clone());

@@ -183,7 +183,7 @@ impl Follow {
         Ok(owner == *wallet)
     }
 
-    /// Reads the next page; when it is the last one, the feed has what follows.
+    /// Takes what is recent, or reads the next page from the store; after the last one, the feed has what follows.
     async fn read_store(&mut self) -> Result<(), StoreError> {
         match &mut self.scope {
             Scope::Order { id, seq, .. } => {
@@ -196,15 +196,19 @@ impl Follow {
                 self.store_first = false;
             }
             Scope::All { filter, .. } => {
-                let events = {
+                if let Some(frames) = self.feed.recent(self.seen) {
+                    self.store_first = false;
+                    self.seen = frames.last().map_or(self.seen, |frame| frame.event.cursor);
+                    self.waiting.extend(frames.into_iter().filter(|frame| filter.lets_through(&frame.event)));
+                } else {
                     let _turn = self.feed.turn().await;
-                    self.store.events_since(self.seen, PAGE).await?
-                };
-                self.store_first = events.len() == PAGE as usize;
-                // Set now, so that a page without a wanted event is not read again.
-                self.seen = events.last().map_or(self.seen, |event| event.cursor);
-                let wanted = events.into_iter().filter(|event| filter.lets_through(event));
-                self.waiting.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
+                    let events = self.store.events_since(self.seen, PAGE).await?;
+                    self.store_first = events.len() == PAGE as usize;
+                    // Set now, so that a page without a wanted event is not read again.
+                    self.seen = events.last().map_or(self.seen, |event| event.cursor);
+                    let wanted = events.into_iter().filter(|event| filter.lets_through(event));
+                    self.waiting.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
+                }
             }
         }
         self.live = false;

@@ -10,6 +10,7 @@
 //! receipt                        how an order ended, in full
 //! dead_letters                   orders that wait for a person
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
+//! recent    the latest of them, for who comes back
 //! metrics   what Prometheus reads
 //! socket    one WebSocket: pings, slow readers, closes      stream    /v1/stream
 //! sse       /v1/events, the same as Server-Sent Events      stall     peers that stop reading
@@ -38,6 +39,7 @@ pub mod orders;
 pub mod origin;
 pub mod quotes;
 pub mod receipt;
+mod recent;
 pub mod request;
 mod routes;
 pub mod server;

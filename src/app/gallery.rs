@@ -14,6 +14,9 @@ pub struct Gallery(Option<Runtime>);
 
 impl Gallery {
     /// Threads for half of the processors, and for one at least.
+    ///
+    /// # Errors
+    /// When the system gives none.
     pub fn open() -> anyhow::Result<Self> {
         let threads = available_parallelism().map_or(1, |all| (all.get() / 2).max(1));
         let runtime = Builder::new_multi_thread()

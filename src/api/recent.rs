@@ -1,0 +1,89 @@
+//! Recent: the latest frames, for readers who come back.
+//!
+//! Owns how many are kept. Thousands who were cut off together resume from here: the store is read, and a frame's text
+//! written, once for all of them.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::feed::Frame;
+
+/// Frames in the order of their cursors, without a gap; the oldest are forgotten.
+pub struct Recent {
+    most: usize,
+    frames: Mutex<VecDeque<Arc<Frame>>>,
+}
+
+impl Recent {
+    /// Keeps `most` frames.
+    pub const fn new(most: usize) -> Self {
+        Self { most, frames: Mutex::new(VecDeque::new()) }
+    }
+
+    /// Takes in the next frame.
+    pub fn push(&self, frame: Arc<Frame>) {
+        let mut frames = self.frames();
+        if frames.len() >= self.most {
+            frames.pop_front();
+        }
+        frames.push_back(frame);
+    }
+
+    /// All frames with a cursor above `seen`, or `None` when some of them may be forgotten.
+    pub fn after(&self, seen: u64) -> Option<Vec<Arc<Frame>>> {
+        let frames = self.frames();
+        let oldest = frames.front()?.event.cursor;
+        if oldest > seen + 1 {
+            return None;
+        }
+        let told = frames.partition_point(|frame| frame.event.cursor <= seen);
+        Some(frames.range(told..).cloned().collect())
+    }
+
+    fn frames(&self) -> MutexGuard<'_, VecDeque<Arc<Frame>>> {
+        // Nothing panics while holding it.
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::domain::{OrderEvent, OrderId, Status, StoredEvent};
+
+    fn frame(cursor: u64) -> Arc<Frame> {
+        let event = StoredEvent {
+            cursor,
+            order_id: OrderId::new(),
+            seq: 1,
+            status: Status::Pending,
+            event: OrderEvent::Created,
+            at: OffsetDateTime::UNIX_EPOCH,
+            token_in: "SOL".into(),
+            token_out: "USDC".into(),
+        };
+        Arc::new(Frame { event: Arc::new(event), text: "".into() })
+    }
+
+    #[test]
+    fn what_is_recent_has_no_gap_or_is_not_given() {
+        let recent = Recent::new(3);
+        let after = |seen| {
+            let frames = recent.after(seen)?;
+            Some(frames.iter().map(|frame| frame.event.cursor).collect::<Vec<_>>())
+        };
+        assert_eq!(after(0), None, "nothing is known yet");
+        for cursor in 5..=8 {
+            recent.push(frame(cursor));
+        }
+        assert_eq!(after(4), None, "5 is forgotten");
+        assert_eq!(after(5), Some(vec![6, 7, 8]));
+        assert_eq!(after(7), Some(vec![8]));
+        assert_eq!(after(8), Some(vec![]));
+        assert_eq!(after(100), Some(vec![]));
+    }
+}
