@@ -17,8 +17,9 @@ const FILE = "The pause file holds trading until it is removed from the daemon's
 
 export class Control {
   #causes = [];
-  /** Counts questions and orders to the switch: the answer to an older one says nothing any more. */
-  #asked = 0;
+  #reading = false;
+  /** How often this page has turned the switch: what was asked before says nothing any more. */
+  #turns = 0;
   #dialog = byId("control-dialog");
 
   constructor() {
@@ -37,12 +38,16 @@ export class Control {
   }
 
   async read() {
-    const n = (this.#asked += 1);
+    if (this.#reading) return;
+    this.#reading = true;
+    const turns = this.#turns;
     try {
       const control = await ask("/v1/control");
-      if (n === this.#asked) this.#show(control);
+      if (turns === this.#turns) this.#show(control);
     } catch {
       // The connection's state tells that the daemon is away; what was known last stays.
+    } finally {
+      this.#reading = false;
     }
   }
 
@@ -85,7 +90,7 @@ export class Control {
     button.setAttribute("aria-disabled", "true");
     try {
       const control = await ask(`/v1/control/${action}`, { method: "POST", body });
-      this.#asked += 1;
+      this.#turns += 1;
       this.#show(control);
       this.#dialog.close();
     } catch (error) {

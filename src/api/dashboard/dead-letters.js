@@ -59,7 +59,8 @@ export class DeadLetters {
         cursor = page.nextCursor;
       }
     } catch {
-      return; // the next event, or the next count, reads again
+      this.#count = -1; // the next event, or the next count, reads again
+      return;
     }
     byId("dead-letters").hidden = letters.length === 0;
     byId("more-dead-letters").hidden = cursor === null;
