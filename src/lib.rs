@@ -21,6 +21,7 @@
 //! router                            asks all venues at once
 //! engine                            what happens to an order
 //! api                               HTTP and WebSocket
+//! fleet                             many wallets that one treasury pays for; the daemon does not know it
 //! localnet                          the embedded chain; the rest sees only its URLs
 //! chaos                             a proxy with faults before a chain; the rest sees only its URLs
 //! app                               builds a role, owns its tasks
@@ -41,6 +42,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod events;
+pub mod fleet;
 #[cfg(feature = "localnet")]
 pub mod localnet;
 pub mod metrics;

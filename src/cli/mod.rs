@@ -25,11 +25,13 @@ mod client;
 mod dead_letters;
 #[cfg(feature = "localnet")]
 mod demo;
+mod fleet;
 mod key;
 #[cfg(feature = "localnet")]
 mod localnet;
 mod logging;
 mod pause;
+mod progress;
 mod quote;
 mod swap;
 mod wallet;

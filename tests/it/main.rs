@@ -23,6 +23,8 @@ mod dry_runs;
 #[cfg(feature = "localnet")]
 mod economy;
 #[cfg(feature = "localnet")]
+mod fleet;
+#[cfg(feature = "localnet")]
 mod idempotency;
 #[cfg(feature = "localnet")]
 mod keys;
