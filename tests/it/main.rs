@@ -31,6 +31,8 @@ mod keys;
 #[cfg(feature = "localnet")]
 mod landing;
 #[cfg(feature = "localnet")]
+mod loadtest;
+#[cfg(feature = "localnet")]
 mod metrics;
 #[cfg(all(feature = "localnet", feature = "otel"))]
 mod otel;
