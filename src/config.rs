@@ -136,7 +136,8 @@ impl Config {
     }
 
     fn from_figment(figment: Figment) -> Result<Self, ConfigError> {
-        let config: Self = figment.extract().map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+        let mut config: Self = figment.extract().map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+        config.localnet = config.localnet.filter(|localnet| localnet.embed);
         config.validate()?;
         Ok(config)
     }
@@ -273,6 +274,14 @@ mod tests {
         assert!(matches!(config.validate(), Err(ConfigError::Nonsense(_))));
         config.api.key = Some(Secret::new("k".into()));
         config.validate().unwrap();
+    }
+
+    #[test]
+    fn a_local_chain_that_runs_elsewhere_needs_its_address() {
+        let elsewhere = PROFILES[0].1.replace("[localnet]", "[localnet]\nembed = false");
+        assert!(matches!(Config::from_toml(&elsewhere), Err(ConfigError::Nonsense(_))));
+        let named = elsewhere.replace("[chain]", "[chain]\nrpc_url = \"http://127.0.0.1:8899\"");
+        assert!(Config::from_toml(&named).unwrap().localnet.is_none());
     }
 
     #[test]

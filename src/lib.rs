@@ -21,6 +21,8 @@
 //! router                            asks all venues at once
 //! engine                            what happens to an order
 //! api                               HTTP and WebSocket
+//! fleet                             many wallets that one treasury pays for; the daemon does not know it
+//! loadtest                          a client that measures a daemon; it knows only its URL
 //! localnet                          the embedded chain; the rest sees only its URLs
 //! chaos                             a proxy with faults before a chain; the rest sees only its URLs
 //! app                               builds a role, owns its tasks
@@ -41,6 +43,8 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod events;
+pub mod fleet;
+pub mod loadtest;
 #[cfg(feature = "localnet")]
 pub mod localnet;
 pub mod metrics;

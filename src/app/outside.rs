@@ -137,6 +137,12 @@ pub(super) fn lock_store(config: &Config) -> anyhow::Result<Option<fs::File>> {
 pub fn load_wallets(config: &Config) -> anyhow::Result<Vec<Arc<Wallet>>> {
     let dir = &config.wallets.dir;
     let mut wallets = if dir.is_dir() { Wallet::load_dir(dir)? } else { Vec::new() };
+    if let Some(pattern) = &config.wallets.only {
+        wallets.retain(|wallet| fits(pattern, wallet.name()));
+        if wallets.is_empty() {
+            bail!("no wallet in {} fits `wallets.only = \"{pattern}\"`", dir.display());
+        }
+    }
     if let Some(key) = config.wallets.key.as_ref().filter(|key| !key.expose().is_empty()) {
         wallets.push(Wallet::parse("configured".into(), key.expose(), "`wallets.key`")?);
     }
@@ -156,9 +162,35 @@ pub fn load_wallets(config: &Config) -> anyhow::Result<Vec<Arc<Wallet>>> {
     Ok(wallets.into_iter().map(Arc::new).collect())
 }
 
+/// Whether a name fits a pattern, in which `*` stands for any characters, also none.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|tail| {
+            tail.char_indices().map(|(at, _)| at).chain([tail.len()]).any(|at| fits(rest, &tail[at..]))
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything_in_a_wallets_name() {
+        for (pattern, name, does_fit) in [
+            ("fleet-*", "fleet-001", true),
+            ("fleet-*", "treasury", false),
+            ("*-1*", "fleet-001", false),
+            ("*-*1", "fleet-001", true),
+            ("*", "", true),
+            ("trader", "trader", true),
+            ("trader", "trader-2", false),
+            ("", "trader", false),
+        ] {
+            assert_eq!(fits(pattern, name), does_fit, "{pattern} {name}");
+        }
+    }
 
     fn said(name: &str, genesis: Option<u8>) -> (String, Result<Hash, ChainError>) {
         let silent = ChainError::RateLimited { retry_after: None };

@@ -80,6 +80,26 @@ impl Watch {
     }
 }
 
+/// Signed bytes, and what decides whether they can still land.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The transaction's first signature: its identity.
+    pub signature: Signature,
+    /// The bytes that are sent, always the same.
+    pub wire: Arc<[u8]>,
+    /// The last block height at which it can land; of the same reply as its blockhash.
+    pub last_valid_block_height: BlockHeight,
+    /// The slot of that reply; nodes behind it do not know the blockhash yet.
+    pub context_slot: Slot,
+}
+
+impl From<Attempt> for Signed {
+    fn from(attempt: Attempt) -> Self {
+        let Attempt { signature, wire, last_valid_block_height, context_slot, .. } = attempt;
+        Self { signature, wire, last_valid_block_height, context_slot }
+    }
+}
+
 /// Where attempts are handed in.
 #[derive(Clone)]
 pub struct Confirmer {
@@ -104,8 +124,9 @@ impl Confirmer {
     }
 
     /// Watches an attempt from now on, sending its bytes again as long as they can land. `None` once stopped.
-    pub async fn watch(&self, attempt: Attempt, sent: bool) -> Option<Watch> {
+    pub async fn watch(&self, attempt: impl Into<Signed>, sent: bool) -> Option<Watch> {
         let (sender, reports) = mpsc::channel(REPORTS);
+        let attempt = attempt.into();
         let in_flight = InFlight { attempt, reports: sender, sent_at: sent.then(Instant::now), told_unknown: false };
         self.inbox.send(in_flight).await.ok()?;
         Some(Watch { reports })
@@ -113,7 +134,7 @@ impl Confirmer {
 }
 
 struct InFlight {
-    attempt: Attempt,
+    attempt: Signed,
     reports: mpsc::Sender<Report>,
     /// `None` until this process has sent it.
     sent_at: Option<Instant>,

@@ -20,7 +20,7 @@ pub mod tip;
 pub mod transaction;
 pub mod wallet;
 
-pub use confirmer::{Confirmer, Report, Watch};
+pub use confirmer::{Confirmer, Report, Signed, Watch};
 pub use halt::Halt;
 pub use records::Records;
 pub use rpc::{AccountSnapshot, Blockhash, ChainError, LandedTransaction, Rpc, SendAnswer, SignatureState};

@@ -200,7 +200,11 @@ impl Draft {
     }
 }
 
-fn wire(transaction: VersionedTransaction) -> Result<Vec<u8>, BuildError> {
+/// A transaction's bytes.
+///
+/// # Errors
+/// When it is too large for a packet.
+pub fn wire(transaction: VersionedTransaction) -> Result<Vec<u8>, BuildError> {
     let bytes = bincode::serialize(&transaction)?;
     if bytes.len() > MAX_WIRE_BYTES { Err(BuildError::TooLarge(bytes.len())) } else { Ok(bytes) }
 }

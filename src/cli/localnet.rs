@@ -49,6 +49,7 @@ pub(super) async fn run(
     let wallets: Vec<_> =
         if keys.is_dir() { Wallet::load_dir(&keys)?.into_iter().map(Arc::new).collect() } else { Vec::new() };
     let section = config::Localnet {
+        embed: true,
         slot_time: arguments.slot_time,
         rpc_port: arguments.rpc_port,
         ws_port: arguments.ws_port,

@@ -25,11 +25,14 @@ mod client;
 mod dead_letters;
 #[cfg(feature = "localnet")]
 mod demo;
+mod fleet;
 mod key;
+mod loadtest;
 #[cfg(feature = "localnet")]
 mod localnet;
 mod logging;
 mod pause;
+mod progress;
 mod quote;
 mod swap;
 mod wallet;
@@ -66,6 +69,8 @@ enum Command {
     /// Run the embedded chain alone, for daemons and tools that connect to it.
     #[cfg(feature = "localnet")]
     Localnet(localnet::Arguments),
+    /// Give a running daemon many orders, and report what became of them and how long it took.
+    Loadtest(loadtest::Arguments),
     /// Make, list and fund wallets.
     #[command(subcommand)]
     Wallet(wallet::Command),
@@ -131,6 +136,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve { role } => serve(config()?, role).await,
         #[cfg(feature = "localnet")]
         Command::Localnet(arguments) => localnet::run(arguments, &config()?, interrupted()).await,
+        Command::Loadtest(arguments) => {
+            raise_descriptor_limit();
+            loadtest::run(arguments, &config()?, interrupted()).await
+        }
         Command::Wallet(command) => wallet::run(command, config()?).await,
         Command::Key(command) => key::run(command, &config()?).await,
         Command::Quote(arguments) => quote::run(arguments, config()?).await,

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::keys_dir;
+use super::{fleet, keys_dir};
 use crate::{
     app::connect_rpc,
     chain::Wallet,
@@ -49,6 +49,9 @@ pub(super) enum Command {
         #[arg(long)]
         dir: Option<PathBuf>,
     },
+    /// Make, fund, prepare and empty many wallets, all paid for by one.
+    #[command(subcommand)]
+    Fleet(fleet::Command),
 }
 
 pub(super) async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
@@ -63,6 +66,7 @@ pub(super) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
             let path = keys_dir(&config, dir).join(format!("{name}.json"));
             fund(&config, &Wallet::load(&path)?, &sol).await?;
         }
+        Command::Fleet(command) => return fleet::run(command, &config).await,
     }
     Ok(ExitCode::SUCCESS)
 }

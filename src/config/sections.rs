@@ -110,6 +110,9 @@ impl Cluster {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Localnet {
+    /// Whether it runs in this process. If not, one that runs already is used, at `chain.rpc_url`.
+    #[serde(default = "defaults::embed")]
+    pub embed: bool,
     /// Length of a slot.
     #[serde(default = "defaults::slot_time", with = "humantime_serde")]
     pub slot_time: Duration,
@@ -312,6 +315,8 @@ pub struct Control {
 pub struct Wallets {
     /// Every `*.json` in it is a wallet.
     pub dir: PathBuf,
+    /// Only those whose name without `.json` fits, where `*` stands for anything: `fleet-*`.
+    pub only: Option<String>,
     /// One more key: a JSON byte array or base58. Better kept in a file.
     pub key: Option<Secret>,
 }
@@ -406,6 +411,9 @@ mod defaults {
     pub const fn priority_fee_cap() -> u64 {
         100_000
     }
+    pub const fn embed() -> bool {
+        true
+    }
     pub const fn slot_time() -> Duration {
         Duration::from_millis(200)
     }
@@ -482,7 +490,7 @@ impl Default for Engine {
 
 impl Default for Wallets {
     fn default() -> Self {
-        Self { dir: PathBuf::from("keys"), key: None }
+        Self { dir: PathBuf::from("keys"), only: None, key: None }
     }
 }
 

@@ -23,11 +23,15 @@ mod dry_runs;
 #[cfg(feature = "localnet")]
 mod economy;
 #[cfg(feature = "localnet")]
+mod fleet;
+#[cfg(feature = "localnet")]
 mod idempotency;
 #[cfg(feature = "localnet")]
 mod keys;
 #[cfg(feature = "localnet")]
 mod landing;
+#[cfg(feature = "localnet")]
+mod loadtest;
 #[cfg(feature = "localnet")]
 mod metrics;
 #[cfg(all(feature = "localnet", feature = "otel"))]
