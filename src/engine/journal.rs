@@ -1,17 +1,17 @@
 //! Journal: the one door through which an order changes status.
 //!
-//! Owns the order of things: apply the event, compare-and-swap the row, then tell the others. Never decides which
-//! event it is, and never retries: a lost compare-and-swap means that someone else moved the order.
+//! Owns the order of things: apply the event, compare-and-swap the row, count. What is stored is told to the others by the
+//! announcer. Never decides which event it is, and never retries: a lost compare-and-swap means that someone else moved
+//! the order.
 
 use std::{sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{IllegalTransition, Order, OrderEvent, OrderId, OrderStatus, StoredEvent},
-    events::SharedBus,
+    domain::{IllegalTransition, Order, OrderEvent, OrderId, OrderStatus, Status, StoredEvent},
     metrics as names,
-    store::{Creation, IdempotencyKey, Reservation, SharedStore, StoreError},
+    store::{Creation, IdempotencyKey, Line, Reservation, SharedStore, StoreError, Ticket},
 };
 
 /// Why an event was not stored. The order given is then as it was.
@@ -29,13 +29,34 @@ pub enum JournalError {
 #[derive(Clone)]
 pub struct Journal {
     store: SharedStore,
-    bus: SharedBus,
+}
+
+/// An event that is handed over and not yet known to be stored. Dropped, it may be stored or not.
+#[must_use = "an event is stored only when its ticket says so"]
+pub struct Underway {
+    ticket: Ticket,
+    step: Step,
+}
+
+/// What an event did to its order, as the metrics count it.
+struct Step {
+    event: &'static str,
+    /// Since the event before.
+    took: Duration,
+    end: Option<End>,
+}
+
+struct End {
+    status: Status,
+    code: &'static str,
+    /// Since the order was accepted.
+    took: Duration,
 }
 
 impl Journal {
-    /// A door to `store` that tells `bus`.
-    pub fn new(store: SharedStore, bus: SharedBus) -> Self {
-        Self { store, bus }
+    /// A door to `store`.
+    pub fn new(store: SharedStore) -> Self {
+        Self { store }
     }
 
     /// Stores a new order.
@@ -48,13 +69,12 @@ impl Journal {
             metrics::counter!(names::ORDER_EVENTS, "event" => event.event.name()).increment(1);
             tracing::info!(order_id = %order.id, kind = order.kind.as_str(), token_in = order.token_in.symbol,
                 token_out = order.token_out.symbol, amount = %order.swap.amount(), mode = order.swap.mode(), "accepted");
-            self.publish(Arc::new((**event).clone())).await;
         }
         Ok(creation)
     }
 
-    /// Moves `order` by `event`: stored first, then published. With a reservation the promise is checked and stored
-    /// in the same commit.
+    /// Moves `order` by `event` once that is stored. With a reservation the promise is checked and stored in the same
+    /// commit.
     ///
     /// # Errors
     /// When the event cannot happen, someone else moved the order, or the store does not answer.
@@ -64,50 +84,96 @@ impl Journal {
         event: OrderEvent,
         reservation: Option<&Reservation>,
     ) -> Result<Arc<StoredEvent>, JournalError> {
+        self.append_on(order, event, reservation, &Line::default()).await
+    }
+
+    /// The same after events that are handed over on `line`: stored only when all of them are.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn append_on(
+        &self,
+        order: &mut Order,
+        event: OrderEvent,
+        reservation: Option<&Reservation>,
+        line: &Line,
+    ) -> Result<Arc<StoredEvent>, JournalError> {
         let mut moved = order.clone();
-        moved.apply(&event, OffsetDateTime::now_utc())?;
-        let stored = Arc::new(self.store.append(&moved, &event, reservation).await?);
-        count(order, &moved, &event);
+        let stored = self.hand_over(&mut moved, event, reservation, line).await?.stored().await?;
         *order = moved;
-        tracing::info!(seq = stored.seq, status = stored.status.as_str(), event = event.name(), "order moved");
-        self.publish(stored.clone()).await;
         Ok(stored)
     }
 
-    /// Marks an order as set aside or replayed, whatever its version: stored first, then published. `None` when the
-    /// mark does not fit the order.
+    /// Moves `order` by `event` ahead of the store, for steps that nothing outside depends on. When the ticket fails, the
+    /// order in hand is not the one in the store.
+    ///
+    /// # Errors
+    /// When the event cannot happen or the store does not take it; the order is then as it was.
+    pub async fn begin(&self, order: &mut Order, event: OrderEvent, line: &Line) -> Result<Underway, JournalError> {
+        self.hand_over(order, event, None, line).await
+    }
+
+    async fn hand_over(
+        &self,
+        order: &mut Order,
+        event: OrderEvent,
+        reservation: Option<&Reservation>,
+        line: &Line,
+    ) -> Result<Underway, JournalError> {
+        let mut moved = order.clone();
+        moved.apply(&event, OffsetDateTime::now_utc())?;
+        let ticket = self.store.begin(&moved, &event, reservation, line).await?;
+        let step = Step::between(order, &moved, &event);
+        *order = moved;
+        Ok(Underway { ticket, step })
+    }
+
+    /// Marks an order as set aside or replayed, whatever its version. `None` when the mark does not fit the order.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn mark(&self, id: OrderId, event: OrderEvent) -> Result<Option<Arc<StoredEvent>>, StoreError> {
         let Some(stored) = self.store.mark(id, &event, OffsetDateTime::now_utc()).await? else { return Ok(None) };
-        let stored = Arc::new(stored);
         metrics::counter!(names::ORDER_EVENTS, "event" => event.name()).increment(1);
         tracing::info!(order_id = %id, seq = stored.seq, status = stored.status.as_str(), event = event.name(), "marked");
-        self.publish(stored.clone()).await;
         Ok(Some(stored))
-    }
-
-    /// A lost message only costs promptness: readers also look at the store.
-    async fn publish(&self, event: Arc<StoredEvent>) {
-        if let Err(error) = self.bus.publish(&event).await {
-            tracing::warn!(order_id = %event.order_id, %error, "event stored but not published");
-        }
     }
 }
 
-/// Counts what happened, and how long it took since the event before.
-fn count(before: &Order, after: &Order, event: &OrderEvent) {
-    metrics::counter!(names::ORDER_EVENTS, "event" => event.name()).increment(1);
-    names::seconds(names::ORDER_STAGE, "event", event.name(), between(before.updated_at, after.updated_at));
-    let status = after.status.name();
-    if status.is_terminal() && !before.status.name().is_terminal() {
-        let code = match &after.status {
-            OrderStatus::Failed { failure, .. } => failure.code.as_str(),
-            _ => "",
-        };
-        metrics::counter!(names::ORDERS_ENDED, "status" => status.as_str(), "code" => code).increment(1);
-        names::seconds(names::ORDER_TOTAL, "status", status.as_str(), between(after.created_at, after.updated_at));
+impl Underway {
+    /// Waits for the commit.
+    ///
+    /// # Errors
+    /// When someone else moved the order or the store does not answer.
+    pub async fn stored(self) -> Result<Arc<StoredEvent>, StoreError> {
+        let stored = self.ticket.stored().await?;
+        self.step.count();
+        tracing::info!(seq = stored.seq, status = stored.status.as_str(), event = self.step.event, "order moved");
+        Ok(stored)
+    }
+}
+
+impl Step {
+    fn between(before: &Order, after: &Order, event: &OrderEvent) -> Self {
+        let status = after.status.name();
+        let end = (status.is_terminal() && !before.status.name().is_terminal()).then(|| End {
+            status,
+            code: match &after.status {
+                OrderStatus::Failed { failure, .. } => failure.code.as_str(),
+                _ => "",
+            },
+            took: between(after.created_at, after.updated_at),
+        });
+        Self { event: event.name(), took: between(before.updated_at, after.updated_at), end }
+    }
+
+    fn count(&self) {
+        metrics::counter!(names::ORDER_EVENTS, "event" => self.event).increment(1);
+        names::seconds(names::ORDER_STAGE, "event", self.event, self.took);
+        if let Some(End { status, code, took }) = self.end {
+            metrics::counter!(names::ORDERS_ENDED, "status" => status.as_str(), "code" => code).increment(1);
+            names::seconds(names::ORDER_TOTAL, "status", status.as_str(), took);
+        }
     }
 }
 

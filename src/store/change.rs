@@ -3,12 +3,14 @@
 //! Owns the encoding of a write, done by its caller before it waits, so that the one writer only has to decide
 //! (`plan`) and to commit.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
-    Creation, IdempotencyKey, Reservation, StoreError,
-    rows::{AttemptColumns, OrderRow, stored_form, stored_time},
+    Creation, IdempotencyKey, Line, Reservation, StoreError,
+    rows::{AttemptColumns, FixedColumns, OrderRow, stored_form, stored_time},
 };
 use crate::domain::{Order, OrderEvent, OrderId, Slot, StoredEvent};
 
@@ -23,6 +25,15 @@ pub(super) enum Change {
     TakeUp { id: OrderId, up: bool },
     /// Something to remember.
     Fact { name: String, value: String },
+}
+
+impl Change {
+    /// It is not stored, or nobody knows: its line ends.
+    pub(super) fn is_not_stored(&self) {
+        if let Self::Event(change) = self {
+            change.line.end();
+        }
+    }
 }
 
 /// A mark on an order, whatever its version: the order itself is not read.
@@ -48,10 +59,13 @@ pub(super) struct EventChange {
     pub stored: StoredEvent,
     pub payload: String,
     pub row: OrderRow,
+    /// Of a new order.
+    pub fixed: Option<FixedColumns>,
     pub key: Option<IdempotencyKey>,
     pub reservation: Option<Reservation>,
     pub attempt: Option<AttemptColumns>,
     pub outcome: Option<AttemptOutcome>,
+    pub line: Line,
 }
 
 /// What became of an order's newest signature. The earlier ones are settled: at most one is ever alive.
@@ -65,7 +79,8 @@ pub(super) struct AttemptOutcome {
 
 impl EventChange {
     pub(super) fn created(order: &Order, key: Option<&IdempotencyKey>) -> Result<Self, StoreError> {
-        Ok(Self { key: key.cloned(), ..Self::new(order, &OrderEvent::Created)? })
+        let fixed = Some(FixedColumns::new(order));
+        Ok(Self { key: key.cloned(), fixed, ..Self::new(order, &OrderEvent::Created)? })
     }
 
     pub(super) fn appended(
@@ -106,7 +121,17 @@ impl EventChange {
             event,
         };
         let row = OrderRow::new(order);
-        Ok(Self { stored, payload, row, key: None, reservation: None, attempt: None, outcome: None })
+        Ok(Self {
+            stored,
+            payload,
+            row,
+            fixed: None,
+            key: None,
+            reservation: None,
+            attempt: None,
+            outcome: None,
+            line: Line::default(),
+        })
     }
 }
 
@@ -114,7 +139,7 @@ impl EventChange {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The event is stored.
-    Stored(Box<StoredEvent>),
+    Stored(Arc<StoredEvent>),
     /// The idempotency key was used before; nothing is stored.
     KeyUsed(Creation),
     /// The mark does not fit the order as it is; nothing is stored.

@@ -2,6 +2,8 @@
 //!
 //! Owns the decisions on setting aside, replaying and counting take-ups; part of `plan`, and pure like it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::{
@@ -69,7 +71,7 @@ pub(super) fn mark<'a>(change: &'a MarkChange, known: &mut Known, plan: &mut Pla
         payload: &change.payload,
         created_at: at,
     });
-    Outcome::Stored(Box::new(StoredEvent {
+    Outcome::Stored(Arc::new(StoredEvent {
         cursor: known.cursor,
         order_id: change.id,
         seq: order.version,

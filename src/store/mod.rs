@@ -6,6 +6,7 @@
 //! ```text
 //! OrderStore (sqlite | postgres): reads go to a pool, writes go to
 //!   change   one write, encoded by its caller
+//!   line     events of one order that do not wait for each other
 //!   writer   gathers what waits, commits it as one group, answers each caller
 //!   spending what an hour's orders spend, against the caps
 //!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
@@ -17,6 +18,7 @@
 mod change;
 mod columns;
 mod keys;
+mod line;
 mod listing;
 mod marks;
 mod plan;
@@ -36,14 +38,17 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 use time::OffsetDateTime;
+use tokio::sync::broadcast;
 
 use crate::domain::{
     Attempt, BaseUnits, ErrorCode, HourCaps, Lamports, Order, OrderEvent, OrderId, SetAside, Status, StoredEvent,
 };
 
 pub use keys::{KeyRecord, Scope};
+pub use line::Line;
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
+pub use writer::{Group, Ticket};
 
 /// What can go wrong with a store.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -201,7 +206,7 @@ pub struct IdempotencyKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Creation {
     /// Stored now.
-    New(Box<StoredEvent>),
+    New(Arc<StoredEvent>),
     /// The key was used before with the same body: this is its order.
     Existing(OrderId),
     /// The key was used before with another body.
@@ -344,7 +349,22 @@ pub trait OrderStore: Send + Sync {
         order: &Order,
         event: &OrderEvent,
         reservation: Option<&Reservation>,
-    ) -> Result<StoredEvent, StoreError>;
+    ) -> Result<Arc<StoredEvent>, StoreError> {
+        self.begin(order, event, reservation, &Line::default()).await?.stored().await
+    }
+
+    /// Hands `event` over like [`OrderStore::append`] and does not wait for the commit. What is handed over on one line is
+    /// committed in that order, several in one commit where that is possible; when one is not stored, none after it is.
+    async fn begin(
+        &self,
+        order: &Order,
+        event: &OrderEvent,
+        reservation: Option<&Reservation>,
+        line: &Line,
+    ) -> Result<Ticket, StoreError>;
+
+    /// What this process commits from now on, a group at a time, in the order of the cursors.
+    fn commits(&self) -> broadcast::Receiver<Group>;
 
     /// The order; in `Submitted` with its attempt's wire bytes.
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError>;
@@ -374,7 +394,7 @@ pub trait OrderStore: Send + Sync {
         id: OrderId,
         event: &OrderEvent,
         at: OffsetDateTime,
-    ) -> Result<Option<StoredEvent>, StoreError>;
+    ) -> Result<Option<Arc<StoredEvent>>, StoreError>;
 
     /// Counts that somebody takes the order up: how often since its last event, this time included. An event ends the
     /// count, and so does [`OrderStore::put_down`]: what is left are the times after which nothing was heard any more.

@@ -4,7 +4,10 @@
 //! databases. A write that is refused leaves the others of its group as they are. Pure: the backends load what it must
 //! know and store what it decides, both inside one transaction that no other writer runs beside.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -13,7 +16,7 @@ use super::{
     PAUSED, Promised, Reservation, Shortfall, StoreError,
     change::{AttemptOutcome, Change, EventChange, Outcome},
     marks::{PlannedMark, PlannedTakeUp, mark, take_up},
-    rows::{AttemptColumns, OrderRow, PromiseColumns, hex, json, time_text},
+    rows::{AttemptColumns, FixedColumns, OrderRow, PromiseColumns, hex, json, time_text},
     spending::{HOUR, Spend, Spending},
     tables::Statements,
 };
@@ -144,7 +147,9 @@ impl Plan<'_> {
     pub(super) fn statements<'s>(&self, statements: &'s Statements) -> Vec<(&'s str, String)> {
         let mut filled = Vec::new();
         let mut add = |statement, rows: Option<String>| filled.extend(rows.map(|rows| (statement, rows)));
-        add(statements.orders.as_str(), rows(&self.orders));
+        let (new, moved): (Vec<_>, Vec<_>) = self.orders.iter().partition(|order| order.fixed.is_some());
+        add(statements.orders.as_str(), rows(&new));
+        add(&statements.moves, rows(&moved));
         add(&statements.events, rows(&self.events));
         add(&statements.attempts, rows(&self.attempts));
         add(statements.outcomes, rows(&self.outcomes));
@@ -166,6 +171,9 @@ fn rows<T: Serialize>(rows: &[T]) -> Option<String> {
 pub(super) struct PlannedOrder<'a> {
     #[serde(flatten)]
     row: &'a OrderRow,
+    /// Of a row that is not there yet.
+    #[serde(flatten)]
+    fixed: Option<&'a FixedColumns>,
     last_cursor: u64,
     /// Absent: the row keeps the promise it has.
     #[serde(flatten)]
@@ -222,9 +230,12 @@ pub(super) fn plan(changes: &[Change], mut known: Known) -> Plan<'_> {
             }
             Change::Event(change) => match refusal(change, &known) {
                 Some(refused) => refused,
-                None => Ok(Outcome::Stored(Box::new(accept(change, &mut known, &mut plan, &mut row_of)))),
+                None => Ok(Outcome::Stored(Arc::new(accept(change, &mut known, &mut plan, &mut row_of)))),
             },
         };
+        if answer.is_err() {
+            change.is_not_stored();
+        }
         plan.answers.push(answer);
     }
     plan.facts = facts.into_iter().map(|(name, value)| PlannedFact { name, value }).collect();
@@ -237,6 +248,9 @@ fn refusal(change: &EventChange, known: &Known) -> Option<Result<Outcome, StoreE
         && let Some((body, order)) = known.keys.get(&key.key)
     {
         return Some(Ok(Outcome::KeyUsed(key.used_for(body, *order))));
+    }
+    if change.line.has_ended() {
+        return Some(Err(StoreError::VersionConflict));
     }
     let version = known.orders.get(&change.stored.order_id).map_or(0, |order| order.version);
     if version + 1 != change.stored.seq {
@@ -292,6 +306,7 @@ fn accept<'a>(
 
     let mut row = PlannedOrder {
         row: &change.row,
+        fixed: change.fixed.as_ref(),
         last_cursor: stored.cursor,
         promise: change.reservation.as_ref().map(|it| PromiseColumns::new(it, stored.at)),
     };
@@ -300,6 +315,7 @@ fn accept<'a>(
         Some(&at) => {
             let before = &mut plan.orders[at];
             row.promise = row.promise.or(before.promise.take());
+            row.fixed = row.fixed.or(before.fixed);
             *before = row;
         }
         None => {

@@ -5,28 +5,32 @@
 //! what `plan` was told stays true until it is stored. While the server is down every call fails soon; afterwards
 //! the pools connect again by themselves. Never decides what a write does: see `plan`.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use solana_sdk::pubkey::Pubkey;
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    Connection, Executor, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use time::OffsetDateTime;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Mutex, broadcast},
+    time::timeout,
+};
 use uuid::Uuid;
 
 use super::{
-    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Promised,
-    Reservation, StoreError, Unfinished,
+    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, Line, OrderFilter, OrderStore, PAUSED,
+    Promised, Reservation, StoreError, Unfinished,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
     plan::{Known, Plan, Promise, Wanted, plan},
     tables::POSTGRES,
     timed_out,
-    writer::{Ledger, Writer},
+    writer::{Group, Ledger, Ticket, Writer},
 };
 use crate::domain::{Order, OrderEvent, OrderId, Status, StoredEvent};
 
@@ -41,8 +45,9 @@ const READ: Duration = Duration::from_secs(5);
 const SERVER_PATIENCE: &str = "2500";
 /// Connections that read, per process.
 const READERS: u32 = 8;
-/// The lock under which writers take turns. Advisory locks belong to one database.
-const WRITERS_LOCK: i64 = 0x7377_6170_6401;
+/// Begins a transaction under the lock by which writers take turns. Advisory locks belong to one database; this one's
+/// number is "swapd" in ASCII, and 1.
+const BEGIN: &str = "begin; select pg_advisory_xact_lock(x'737761706401'::bigint)";
 
 const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
@@ -54,11 +59,12 @@ const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payloa
 const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
     wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
     signed_at";
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "orders", include_str!("../../migrations/postgres/0001_orders.sql")),
     (2, "dead letters", include_str!("../../migrations/postgres/0002_dead_letters.sql")),
     (3, "pool wish", include_str!("../../migrations/postgres/0003_pool_wish.sql")),
     (4, "access", include_str!("../../migrations/postgres/0004_access.sql")),
+    (6, "no history checks", include_str!("../../migrations/postgres/0006_no_history_checks.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status::text, count(*) as orders, min(created_at) as oldest, \
@@ -87,9 +93,13 @@ impl PostgresStore {
             ("idle_in_transaction_session_timeout", SERVER_PATIENCE),
         ]);
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(CONNECT);
-        let write_pool = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        // The writer's statements all find their rows one by one in an index. Its prepared plans are made while the tables
+        // may be empty, and left to themselves they would go on reading whole tables once those have grown.
+        let one_by_one = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+        let write_pool = pool(1).connect_with(options.clone().options(one_by_one));
+        let write_pool = write_pool.await.map_err(failed)?;
         let read_pool = pool(READERS).connect_with(options).await.map_err(failed)?;
-        let writer = Writer::start(PostgresLedger { pool: write_pool.clone() });
+        let writer = Writer::start(PostgresLedger { pool: write_pool.clone(), kept: Mutex::default() });
         Ok(Self { writer, write_pool, read_pool })
     }
 
@@ -112,33 +122,71 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
 /// What the writer task commits to.
 struct PostgresLedger {
     pool: PgPool,
+    /// The connection of the last group, if nothing went wrong on it.
+    kept: Mutex<Option<PoolConnection<Postgres>>>,
 }
 
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn commit(&self, changes: &[Change]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        let committed = timeout(COMMIT, commit(&mut connection, changes)).await;
-        committed.unwrap_or_else(|_| {
-            // Nobody knows what that connection is doing: it is not used again.
-            drop(connection.detach());
-            Err(timed_out())
-        })
+        let mut kept = self.kept.lock().await;
+        let mut connection = self.begun(kept.take()).await?;
+        match timeout(COMMIT, commit(&mut connection, changes)).await {
+            Ok(Ok(answers)) => {
+                *kept = Some(connection);
+                Ok(answers)
+            }
+            // Closed, it rolls back; and after a time-out nobody knows what it is doing.
+            Ok(Err(error)) => {
+                drop(connection.detach());
+                Err(error)
+            }
+            Err(_) => {
+                drop(connection.detach());
+                Err(timed_out())
+            }
+        }
     }
+}
+
+impl PostgresLedger {
+    /// A connection inside a transaction that holds the writers' lock.
+    async fn begun(&self, kept: Option<PoolConnection<Postgres>>) -> Result<PoolConnection<Postgres>, StoreError> {
+        if let Some(mut connection) = kept {
+            match timeout(COMMIT, begin(&mut connection)).await {
+                Ok(Ok(())) => return Ok(connection),
+                // It may have died since the last group; nothing is written yet.
+                _ => drop(connection.detach()),
+            }
+        }
+        let mut connection = self.pool.acquire().await?;
+        match timeout(COMMIT, begin(&mut connection)).await {
+            Ok(Ok(())) => Ok(connection),
+            Ok(Err(error)) => {
+                drop(connection.detach());
+                Err(error.into())
+            }
+            Err(_) => {
+                drop(connection.detach());
+                Err(timed_out())
+            }
+        }
+    }
+}
+
+/// The lock in a statement of its own: the ones after it then see everything that was committed under it.
+async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection.execute(BEGIN).await.map(drop)
 }
 
 async fn commit(
     connection: &mut PgConnection,
     changes: &[Change],
 ) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-    let mut transaction = connection.begin().await?;
-    // A statement of its own: the ones after it then see everything that was committed under the lock.
-    let lock = sqlx::query("select pg_advisory_xact_lock($1)").bind(WRITERS_LOCK);
-    lock.execute(&mut *transaction).await?;
-    let known = load(&mut transaction, &Wanted::by(changes)).await?;
+    let known = load(connection, &Wanted::by(changes)).await?;
     let plan = plan(changes, known);
-    store(&mut transaction, &plan).await?;
-    transaction.commit().await?;
+    store(connection, &plan).await?;
+    connection.execute("commit").await?;
     Ok(plan.answers)
 }
 
@@ -153,13 +201,17 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
     if wanted.orders.is_empty() {
         return Ok(known);
     }
-    known.cursor = sqlx::query(NEWEST).fetch_one(&mut *db).await?.count("cursor")?;
-
     let ids: Vec<_> = wanted.orders.iter().map(|id| id.0).collect();
-    let orders = "select id::text, version, status::text, last_cursor, has_work, updated_at, set_aside_at, take_ups::bigint, \
-        token_in_symbol, token_out_symbol, reserved_wallet, reserved_mint, \
-        reserved_amount::text, reserved_lamports::text from orders where id = any($1)";
+    // One row for each id, whether or not there is such an order, so that the newest cursor comes along.
+    let orders = "select (select coalesce(max(cursor), 0) from order_status_history) as cursor, o.id::text, version, \
+        status::text, last_cursor, has_work, updated_at, set_aside_at, take_ups::bigint, token_in_symbol, \
+        token_out_symbol, reserved_wallet, reserved_mint, reserved_amount::text, reserved_lamports::text \
+        from unnest($1::uuid[]) as wanted (id) left join orders o on o.id = wanted.id";
     for row in sqlx::query(orders).bind(&ids).fetch_all(&mut *db).await? {
+        known.cursor = row.count("cursor")?;
+        if row.maybe_text("id")?.is_none() {
+            continue;
+        }
         let promise = match row.maybe_text("reserved_wallet")? {
             Some(wallet) => {
                 let ended = row.named::<Status>("status")?.is_terminal();
@@ -244,13 +296,18 @@ impl OrderStore for PostgresStore {
         Ok(Some(key.used_for(&body, row.parsed("order_id")?)))
     }
 
-    async fn append(
+    async fn begin(
         &self,
         order: &Order,
         event: &OrderEvent,
         reservation: Option<&Reservation>,
-    ) -> Result<StoredEvent, StoreError> {
-        self.writer.append(order, event, reservation).await
+        line: &Line,
+    ) -> Result<Ticket, StoreError> {
+        self.writer.begin(order, event, reservation, line).await
+    }
+
+    fn commits(&self) -> broadcast::Receiver<Group> {
+        self.writer.commits()
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
@@ -305,7 +362,7 @@ impl OrderStore for PostgresStore {
         id: OrderId,
         event: &OrderEvent,
         at: OffsetDateTime,
-    ) -> Result<Option<StoredEvent>, StoreError> {
+    ) -> Result<Option<Arc<StoredEvent>>, StoreError> {
         self.writer.mark(id, event, at).await
     }
 

@@ -10,14 +10,11 @@ use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, ma
 use super::{Reservation, StoreError};
 use crate::domain::{Attempt, BaseUnits, BlockHeight, Bps, Order, OrderEvent, OrderId, OrderStatus, Slot};
 
-/// An order's row, but for what is only known inside the writer (its newest cursor and its promise).
+/// What an order's row never changes.
 #[derive(Debug, Serialize)]
-pub(super) struct OrderRow {
-    pub id: String,
+pub(super) struct FixedColumns {
     kind: &'static str,
     dialect: &'static str,
-    status: &'static str,
-    state: String,
     token_in_symbol: String,
     token_in_mint: String,
     token_in_decimals: u8,
@@ -29,42 +26,19 @@ pub(super) struct OrderRow {
     mode: &'static str,
     amount: BaseUnits,
     slippage_bps: Bps,
-    limit_amount: Option<BaseUnits>,
-    wallet: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pool_wish: Option<String>,
-    signatures: u8,
-    retries: u8,
-    failure_code: Option<&'static str>,
-    failure_reason: Option<String>,
-    tx_signature: Option<String>,
-    executed_in: Option<BaseUnits>,
-    executed_out: Option<BaseUnits>,
-    slot: Option<Slot>,
-    fee: Option<BaseUnits>,
-    simulated: bool,
-    pub has_work: bool,
-    take_ups: u32,
-    set_aside_at: Option<String>,
-    set_aside_cause: Option<&'static str>,
-    set_aside_reason: Option<String>,
-    unknown_since: Option<String>,
-    unknown_reason: Option<String>,
-    version: u64,
     created_at: String,
-    updated_at: String,
 }
 
-impl OrderRow {
-    /// The order as a row.
+impl FixedColumns {
+    /// Those of a new order.
     pub(super) fn new(order: &Order) -> Self {
-        let (aside, unknown) = (order.set_aside.as_ref(), order.unknown.as_ref());
-        let mut row = Self {
-            id: order.id.to_string(),
+        Self {
             kind: order.kind.as_str(),
             dialect: order.dialect.as_str(),
-            status: order.status.name().as_str(),
-            state: plain_json(&order.status),
             token_in_symbol: order.token_in.symbol.clone(),
             token_in_mint: order.token_in.mint.to_string(),
             token_in_decimals: order.token_in.decimals,
@@ -76,10 +50,67 @@ impl OrderRow {
             mode: order.swap.mode(),
             amount: order.swap.amount(),
             slippage_bps: order.slippage,
-            limit_amount: order.limit,
-            wallet: order.wallet.map(|wallet| wallet.to_string()),
             expires_at: order.expires_at.map(time_text),
             pool_wish: order.pool_wish.as_ref().map(plain_json),
+            created_at: time_text(order.created_at),
+        }
+    }
+}
+
+/// What an order's row may change, but for what is only known inside the writer (its newest cursor and its promise). What
+/// is not there is null.
+#[derive(Debug, Serialize)]
+pub(super) struct OrderRow {
+    pub id: String,
+    status: &'static str,
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_amount: Option<BaseUnits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wallet: Option<String>,
+    signatures: u8,
+    retries: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_signature: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executed_in: Option<BaseUnits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executed_out: Option<BaseUnits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slot: Option<Slot>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<BaseUnits>,
+    simulated: bool,
+    pub has_work: bool,
+    take_ups: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_aside_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_aside_cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_aside_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_reason: Option<String>,
+    version: u64,
+    updated_at: String,
+}
+
+impl OrderRow {
+    /// The order as a row.
+    pub(super) fn new(order: &Order) -> Self {
+        let (aside, unknown) = (order.set_aside.as_ref(), order.unknown.as_ref());
+        let mut row = Self {
+            id: order.id.to_string(),
+            status: order.status.name().as_str(),
+            state: plain_json(&order.status),
+            limit_amount: order.limit,
+            wallet: order.wallet.map(|wallet| wallet.to_string()),
             signatures: order.signatures,
             retries: order.retries,
             failure_code: None,
@@ -98,7 +129,6 @@ impl OrderRow {
             unknown_since: unknown.map(|unknown| time_text(unknown.since)),
             unknown_reason: unknown.map(|unknown| plain_text(&unknown.reason)),
             version: order.version,
-            created_at: time_text(order.created_at),
             updated_at: time_text(order.updated_at),
         };
         row.add_result(&order.status);
@@ -214,7 +244,15 @@ impl AttemptColumns {
 
 /// The event as the store will give it back, and its JSON.
 pub(super) fn stored_form(event: &OrderEvent) -> Result<(OrderEvent, String), StoreError> {
-    let json = plain_json(event);
+    let (json, is_plain) = plainly(event);
+    // These come back as they are, and most events are of these kinds.
+    let whole = matches!(
+        event,
+        OrderEvent::Created | OrderEvent::Claimed | OrderEvent::Routed { .. } | OrderEvent::PaperFilled { .. }
+    );
+    if whole && is_plain {
+        return Ok((event.clone(), json));
+    }
     let event = serde_json::from_str(&json).map_err(|error| StoreError::Corrupt(format!("`payload`: {error}")))?;
     Ok((event, json))
 }
@@ -245,13 +283,18 @@ pub(super) fn plain_text(text: &str) -> String {
 
 /// JSON without the character NUL, which PostgreSQL cannot store: a stranger's error text must not stop an order.
 fn plain_json(value: &impl Serialize) -> String {
+    plainly(value).0
+}
+
+/// The same, and whether there was no NUL.
+fn plainly(value: &impl Serialize) -> (String, bool) {
     let text = json(value);
     if !text.contains("\\u0000") {
-        return text;
+        return (text, true);
     }
     let mut value = serde_json::from_str(&text).expect("it was just written");
     replace_nul(&mut value);
-    json(&value)
+    (json(&value), false)
 }
 
 fn replace_nul(value: &mut Value) {

@@ -3,7 +3,7 @@
 //! Owns the connections: one that writes, under the writer task, and a few that read beside it (WAL). A commit is
 //! on the disk before it is answered (`synchronous = full`). Never decides what a write does: see `plan`.
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use solana_sdk::pubkey::Pubkey;
@@ -12,11 +12,11 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use time::OffsetDateTime;
-use tokio::time::timeout;
+use tokio::{sync::broadcast, time::timeout};
 
 use super::{
-    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Promised,
-    Reservation, StoreError, Unfinished,
+    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, Line, OrderFilter, OrderStore, PAUSED,
+    Promised, Reservation, StoreError, Unfinished,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
@@ -24,7 +24,7 @@ use super::{
     rows,
     tables::SQLITE,
     timed_out,
-    writer::{Ledger, Writer},
+    writer::{Group, Ledger, Ticket, Writer},
 };
 use crate::domain::{Order, OrderEvent, OrderId, Status, StoredEvent};
 
@@ -263,13 +263,18 @@ impl OrderStore for SqliteStore {
         Ok(Some(key.used_for(&body, row.parsed("order_id")?)))
     }
 
-    async fn append(
+    async fn begin(
         &self,
         order: &Order,
         event: &OrderEvent,
         reservation: Option<&Reservation>,
-    ) -> Result<StoredEvent, StoreError> {
-        self.writer.append(order, event, reservation).await
+        line: &Line,
+    ) -> Result<Ticket, StoreError> {
+        self.writer.begin(order, event, reservation, line).await
+    }
+
+    fn commits(&self) -> broadcast::Receiver<Group> {
+        self.writer.commits()
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
@@ -323,7 +328,7 @@ impl OrderStore for SqliteStore {
         id: OrderId,
         event: &OrderEvent,
         at: OffsetDateTime,
-    ) -> Result<Option<StoredEvent>, StoreError> {
+    ) -> Result<Option<Arc<StoredEvent>>, StoreError> {
         self.writer.mark(id, event, at).await
     }
 

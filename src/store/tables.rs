@@ -39,14 +39,17 @@ enum Upsert {
 
 struct Table {
     name: &'static str,
-    /// The column by which a row may be there already.
-    key: Option<&'static str>,
-    columns: &'static [(&'static str, Kind, Upsert)],
+    /// The column that names a row.
+    key: &'static str,
+    columns: &'static [Column],
 }
 
 /// The statements of one dialect, each taking one JSON array.
 pub(super) struct Statements {
+    /// New orders.
     pub orders: String,
+    /// Orders that are there: what may change of them.
+    pub moves: String,
     pub events: String,
     pub attempts: String,
     pub outcomes: &'static str,
@@ -58,9 +61,10 @@ pub(super) struct Statements {
 
 /// SQLite's statements.
 pub(super) static SQLITE: LazyLock<Statements> = LazyLock::new(|| Statements {
-    orders: ORDERS.for_sqlite(),
-    events: EVENTS.for_sqlite(),
-    attempts: ATTEMPTS.for_sqlite(),
+    orders: ORDERS.insert(Sql::Sqlite),
+    moves: ORDERS.update(Sql::Sqlite),
+    events: EVENTS.insert(Sql::Sqlite),
+    attempts: ATTEMPTS.insert(Sql::Sqlite),
     outcomes: "update attempts set outcome = r.value->>'outcome', slot = r.value->>'slot' from json_each(?1) r \
         where attempts.order_id = r.value->>'order_id' and attempts.n = r.value->>'n'",
     marks: "update orders set version = r.value->>'version', last_cursor = r.value->>'last_cursor', \
@@ -68,15 +72,16 @@ pub(super) static SQLITE: LazyLock<Statements> = LazyLock::new(|| Statements {
         set_aside_cause = r.value->>'set_aside_cause', set_aside_reason = r.value->>'set_aside_reason' \
         from json_each(?1) r where orders.id = r.value->>'id'",
     take_ups: "update orders set take_ups = r.value->>'take_ups' from json_each(?1) r where orders.id = r.value->>'id'",
-    keys: KEYS.for_sqlite(),
-    facts: FACTS.for_sqlite(),
+    keys: KEYS.insert(Sql::Sqlite),
+    facts: FACTS.upsert(Sql::Sqlite),
 });
 
 /// PostgreSQL's statements.
 pub(super) static POSTGRES: LazyLock<Statements> = LazyLock::new(|| Statements {
-    orders: ORDERS.for_postgres(),
-    events: EVENTS.for_postgres(),
-    attempts: ATTEMPTS.for_postgres(),
+    orders: ORDERS.insert(Sql::Postgres),
+    moves: ORDERS.update(Sql::Postgres),
+    events: EVENTS.insert(Sql::Postgres),
+    attempts: ATTEMPTS.insert(Sql::Postgres),
     outcomes: "update attempts set outcome = r.outcome, slot = r.slot \
         from json_to_recordset($1::json) as r(order_id uuid, n smallint, outcome text, slot bigint) \
         where attempts.order_id = r.order_id and attempts.n = r.n",
@@ -87,13 +92,13 @@ pub(super) static POSTGRES: LazyLock<Statements> = LazyLock::new(|| Statements {
         set_aside_reason text) where orders.id = r.id",
     take_ups: "update orders set take_ups = r.take_ups \
         from json_to_recordset($1::json) as r(id uuid, take_ups integer) where orders.id = r.id",
-    keys: KEYS.for_postgres(),
-    facts: FACTS.for_postgres(),
+    keys: KEYS.insert(Sql::Postgres),
+    facts: FACTS.upsert(Sql::Postgres),
 });
 
 const ORDERS: Table = Table {
     name: "orders",
-    key: Some("id"),
+    key: "id",
     columns: &[
         ("id", Id, Never),
         ("kind", Text, Never),
@@ -153,7 +158,7 @@ const ORDERS: Table = Table {
 
 const EVENTS: Table = Table {
     name: "order_status_history",
-    key: None,
+    key: "cursor",
     columns: &[
         ("cursor", Integer, Never),
         ("order_id", Id, Never),
@@ -167,7 +172,7 @@ const EVENTS: Table = Table {
 
 const ATTEMPTS: Table = Table {
     name: "attempts",
-    key: None,
+    key: "signature",
     columns: &[
         ("order_id", Id, Never),
         ("n", Small, Never),
@@ -190,67 +195,108 @@ const ATTEMPTS: Table = Table {
 
 const KEYS: Table = Table {
     name: "idempotency_keys",
-    key: None,
+    key: "key",
     columns: &[("key", Text, Never), ("body", Hex, Never), ("order_id", Id, Never), ("created_at", Time, Never)],
 };
 
-const FACTS: Table =
-    Table { name: "facts", key: Some("name"), columns: &[("name", Text, Never), ("value", Text, Replace)] };
+const FACTS: Table = Table { name: "facts", key: "name", columns: &[("name", Text, Never), ("value", Text, Replace)] };
+
+type Column = (&'static str, Kind, Upsert);
+
+/// A database's way to say the same.
+#[derive(Clone, Copy)]
+enum Sql {
+    Sqlite,
+    Postgres,
+}
+
+impl Sql {
+    fn has(self, kind: Kind) -> bool {
+        match self {
+            Self::Sqlite => kind != Kind::Whole,
+            Self::Postgres => kind != Half,
+        }
+    }
+
+    /// A column's value, out of a row of the parameter.
+    fn value(self, (name, kind, _): &Column) -> String {
+        match (self, kind) {
+            (Self::Sqlite, Hex) => format!("unhex(r.value->>'{name}')"),
+            (Self::Sqlite, _) => format!("r.value->>'{name}'"),
+            (Self::Postgres, Json) => format!("r.{name}::jsonb"),
+            (Self::Postgres, Hex) => format!("decode(r.{name}, 'hex')"),
+            (Self::Postgres, _) => format!("r.{name}"),
+        }
+    }
+
+    /// The parameter's rows as a table `r`.
+    fn rows<'a>(self, columns: impl Iterator<Item = &'a Column>) -> String {
+        match self {
+            Self::Sqlite => "json_each(?1) as r".to_owned(),
+            Self::Postgres => {
+                let types = columns.map(|(name, kind, _)| {
+                    let kind = match kind {
+                        Id => "uuid",
+                        Text | Json | Hex => "text",
+                        Small => "smallint",
+                        Integer | Half => "bigint",
+                        Amount | Kind::Whole => "numeric",
+                        Time => "timestamptz",
+                        Truth => "boolean",
+                    };
+                    format!("{name} {kind}")
+                });
+                format!("json_to_recordset($1::json) as r({})", join(types))
+            }
+        }
+    }
+}
 
 impl Table {
-    fn for_sqlite(&self) -> String {
-        let columns = || self.columns.iter().filter(|(_, kind, _)| *kind != Kind::Whole);
-        let values = columns().map(|(name, kind, _)| match kind {
-            Hex => format!("unhex(value->>'{name}')"),
-            _ => format!("value->>'{name}'"),
-        });
-        // "where true": without it the parser takes "on conflict" for a join's "on".
+    fn columns(&self, sql: Sql) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(move |(_, kind, _)| sql.has(*kind))
+    }
+
+    /// Stores rows that are not there.
+    fn insert(&self, sql: Sql) -> String {
         format!(
-            "insert into {} ({}) select {} from json_each(?1) where true {}",
+            "insert into {} ({}) select {} from {}",
             self.name,
-            join(columns().map(|(name, _, _)| (*name).to_owned())),
-            join(values),
-            self.on_conflict(columns()),
+            join(self.columns(sql).map(|(name, _, _)| (*name).to_owned())),
+            join(self.columns(sql).map(|column| sql.value(column))),
+            sql.rows(self.columns(sql)),
         )
     }
 
-    fn for_postgres(&self) -> String {
-        let columns = || self.columns.iter().filter(|(_, kind, _)| *kind != Half);
-        let values = columns().map(|(name, kind, _)| match kind {
-            Json => format!("{name}::jsonb"),
-            Hex => format!("decode({name}, 'hex')"),
-            _ => (*name).to_owned(),
+    /// Changes rows that are there.
+    fn update(&self, sql: Sql) -> String {
+        let touched = |column: &&Column| column.0 == self.key || column.2 != Never;
+        let changes = self.columns(sql).filter_map(|column| {
+            let (name, value) = (column.0, sql.value(column));
+            match column.2 {
+                Never => None,
+                Replace => Some(format!("{name} = {value}")),
+                Keep => Some(format!("{name} = coalesce({value}, {}.{name})", self.name)),
+            }
         });
-        let types = columns().map(|(name, kind, _)| {
-            let kind = match kind {
-                Id => "uuid",
-                Text | Json | Hex => "text",
-                Small => "smallint",
-                Integer | Half => "bigint",
-                Amount | Kind::Whole => "numeric",
-                Time => "timestamptz",
-                Truth => "boolean",
-            };
-            format!("{name} {kind}")
-        });
+        let key = self.columns(sql).find(|column| column.0 == self.key).map(|column| sql.value(column));
         format!(
-            "insert into {} ({}) select {} from json_to_recordset($1::json) as r({}) {}",
+            "update {} set {} from {} where {}.{} = {}",
             self.name,
-            join(columns().map(|(name, _, _)| (*name).to_owned())),
-            join(values),
-            join(types),
-            self.on_conflict(columns()),
+            join(changes),
+            sql.rows(self.columns(sql).filter(touched)),
+            self.name,
+            self.key,
+            key.unwrap_or_default(),
         )
     }
 
-    fn on_conflict<'a>(&self, columns: impl Iterator<Item = &'a (&'static str, Kind, Upsert)>) -> String {
-        let Some(key) = self.key else { return String::new() };
-        let changes = columns.filter_map(|(name, _, upsert)| match upsert {
-            Never => None,
-            Replace => Some(format!("{name} = excluded.{name}")),
-            Keep => Some(format!("{name} = coalesce(excluded.{name}, {}.{name})", self.name)),
-        });
-        format!("on conflict ({key}) do update set {}", join(changes))
+    /// Stores rows, over those that are there.
+    fn upsert(&self, sql: Sql) -> String {
+        let changes = self.columns(sql).filter(|column| column.2 == Replace);
+        let changes = changes.map(|(name, _, _)| format!("{name} = excluded.{name}"));
+        // "where true": without it SQLite takes "on conflict" for a join's "on".
+        format!("{} where true on conflict ({}) do update set {}", self.insert(sql), self.key, join(changes))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
-    domain::{Order, OrderEvent, OrderId, OrderStatus, Poison, SetAside, Status},
+    domain::{Order, OrderEvent, OrderId, OrderStatus, Poison, SetAside, Status, StoredEvent},
     store::{OrderFilter, SharedStore, StoreError},
 };
 use time::Duration;
@@ -43,7 +43,7 @@ pub async fn an_order_is_set_aside_and_comes_back_as_it_was(url: String) {
 
     let event = store.mark(order.id, &stuck(), at).await.unwrap().unwrap();
     assert_eq!((event.seq, event.status, event.token_in.as_str(), event.at), (5, Status::Submitted, "SOL", at));
-    assert_eq!(store.history(order.id, 4).await.unwrap(), [event]);
+    assert_eq!(store.history(order.id, 4).await.unwrap(), [StoredEvent::clone(&event)]);
     let aside = SetAside { cause: Poison::Stuck, reason: "stuck\u{fffd}".into(), at };
     let read = store.order(order.id).await.unwrap().unwrap();
     assert_eq!((&read.status, read.set_aside.as_ref(), read.version), (&before.status, Some(&aside), 5));
@@ -67,7 +67,7 @@ pub async fn an_order_is_set_aside_and_comes_back_as_it_was(url: String) {
     assert!(fresh.apply(&landed, at).is_err(), "and who reads it anew sees that it may not");
 
     let event = store.mark(order.id, &OrderEvent::Replayed, at).await.unwrap().unwrap();
-    assert_eq!((event.seq, event.event), (6, OrderEvent::Replayed));
+    assert_eq!((event.seq, &event.event), (6, &OrderEvent::Replayed));
     let replayed = store.order(order.id).await.unwrap().unwrap();
     assert_eq!(replayed, Order { version: 6, updated_at: at, ..before });
     assert_eq!(unfinished(&store).await, [other.id, order.id]);

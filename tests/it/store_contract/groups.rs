@@ -2,16 +2,19 @@
 
 use futures_util::{FutureExt, future::join_all};
 use solana_sdk::pubkey::Pubkey;
+use sqlx::{Connection, PgConnection};
 use swapd::{
-    domain::{Order, OrderEvent, Status},
-    store::{Creation, IdempotencyKey, OrderFilter, SharedStore, StoreError},
+    domain::{Order, OrderEvent, Status, VenueId},
+    store::{Creation, IdempotencyKey, Line, OrderFilter, SharedStore, StoreError},
 };
+use time::Duration;
 use tokio::task::unconstrained;
 
 use super::{
     open,
-    sample::{attempt, building, order, step, stored},
+    sample::{attempt, building, fill, order, routed, step, stored},
 };
+use crate::support::{servers::fresh_database, within_patience};
 
 pub async fn one_of_many_parallel_appends_wins(url: String) {
     let stores = [open(&url).await, open(&url).await];
@@ -101,6 +104,88 @@ pub async fn a_dropped_caller_does_not_break_its_group(url: String) {
         assert_eq!(usize::from(stored.is_some()), history.len(), "never half");
     }
     store.close().await;
+}
+
+pub async fn what_is_handed_over_without_waiting_is_stored_in_its_order(url: String) {
+    let store = open(&url).await;
+    let mut orders: Vec<_> = join_all((0..40).map(|_| stored(&store))).await;
+    let filled = OrderEvent::PaperFilled { venue: VenueId::MeteoraMock, fill: fill() };
+    let mut tickets = Vec::new();
+    for order in &mut orders {
+        let line = Line::default();
+        for event in [OrderEvent::Claimed, routed(order, Pubkey::new_unique(), false), filled.clone()] {
+            order.apply(&event, order.updated_at + Duration::SECOND).unwrap();
+            tickets.push(store.begin(order, &event, None, &line).await.unwrap());
+        }
+    }
+    for ticket in tickets {
+        ticket.stored().await.unwrap();
+    }
+    for order in orders {
+        assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&order));
+        let history = store.history(order.id, 0).await.unwrap();
+        assert_eq!(history.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+    store.close().await;
+}
+
+pub async fn after_a_refused_event_nothing_handed_over_is_stored(url: String) {
+    let store = open(&url).await;
+    let mut order = stored(&store).await;
+    let mut behind = order.clone();
+    step(&store, &mut order, OrderEvent::Cancelled).await.unwrap();
+    let (mut tickets, line) = (Vec::new(), Line::default());
+    for event in [OrderEvent::Claimed, routed(&behind, Pubkey::new_unique(), false)] {
+        behind.apply(&event, behind.updated_at + Duration::SECOND).unwrap();
+        tickets.push(store.begin(&behind, &event, None, &line).await.unwrap());
+    }
+    for ticket in tickets {
+        assert!(matches!(ticket.stored().await, Err(StoreError::VersionConflict)));
+    }
+    assert_eq!(store.order(order.id).await.unwrap(), Some(order));
+    store.close().await;
+}
+
+pub async fn commits_are_told_in_the_order_of_their_cursors(url: String) {
+    let store = open(&url).await;
+    let mut commits = store.commits();
+    let mut orders = join_all((0..50).map(|_| stored(&store))).await;
+    join_all(orders.iter_mut().map(|order| step(&store, order, OrderEvent::Claimed))).await;
+    assert!(matches!(step(&store, &mut order(), OrderEvent::Claimed).await, Err(StoreError::VersionConflict)));
+    store.close().await;
+    drop(store);
+    let mut told = Vec::new();
+    while let Ok(group) = commits.recv().await {
+        told.extend(group.iter().map(|event| event.cursor));
+    }
+    assert!(told.into_iter().eq(1..=100), "each once, and nothing that was refused");
+}
+
+/// A plan made while the tables are empty must not read whole tables once they have grown.
+#[tokio::test]
+async fn the_postgres_writer_reads_only_the_rows_it_is_about() {
+    const ORDERS: i64 = 400;
+    let url = fresh_database().await;
+    let store = open(&url).await;
+    for _ in 0..ORDERS {
+        let mut order = stored(&store).await;
+        step(&store, &mut order, OrderEvent::Claimed).await.unwrap();
+    }
+    store.close().await; // a server process counts what it read when it ends, at the latest
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let counts = "select n_tup_ins, seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables \
+        where relname = 'orders'";
+    let read = within_patience("the server has counted", async {
+        loop {
+            let (written, read): (i64, i64) = sqlx::query_as(counts).fetch_one(&mut connection).await.unwrap();
+            if written == ORDERS {
+                break read;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await; // between looks
+        }
+    })
+    .await;
+    assert!(read <= ORDERS * 8, "{read} rows were read to write {ORDERS} orders twice");
 }
 
 pub async fn closing_finishes_the_writes_that_wait(url: String) {

@@ -4,7 +4,7 @@ use solana_sdk::pubkey::Pubkey;
 use swapd::{
     domain::{
         BaseUnits, Bps, Dialect, ErrorCode, Expiry, Failure, Lamports, NewOrder, Order, OrderEvent, OrderId,
-        OrderStatus, PoolWish, Status, Swap, VenueId,
+        OrderStatus, PoolWish, Status, StoredEvent, Swap, VenueId,
     },
     store::{Creation, StoreError},
 };
@@ -36,7 +36,7 @@ pub async fn an_order_comes_back_with_every_field(url: String) {
         assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&order));
         assert_eq!((event.seq, event.status, event.at), (1, Status::Pending, START));
         assert_eq!((&event.token_in, &event.token_out), (&order.token_in.symbol, &order.token_out.symbol));
-        assert_eq!(store.history(order.id, 0).await.unwrap(), [*event]);
+        assert_eq!(store.history(order.id, 0).await.unwrap(), [StoredEvent::clone(&event)]);
         assert!(matches!(store.create(&order, None).await, Err(StoreError::VersionConflict)));
     }
     assert_eq!(store.order(OrderId::new()).await.unwrap(), None);
@@ -51,7 +51,7 @@ pub async fn an_order_lives_from_created_to_settled(url: String) {
     let store = open(&url).await;
     let mut order = order();
     let Creation::New(created) = store.create(&order, None).await.unwrap() else { panic!("a new order") };
-    let mut events = vec![*created];
+    let mut events = vec![StoredEvent::clone(&created)];
     events.push(step(&store, &mut order, OrderEvent::Claimed).await.unwrap());
     let event = routed(&order, Pubkey::new_unique(), true);
     events.push(step(&store, &mut order, event).await.unwrap());

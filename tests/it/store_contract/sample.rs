@@ -140,7 +140,7 @@ pub async fn reserve(
     next.apply(&event, order.updated_at + Duration::SECOND).expect("a legal event");
     let stored = store.append(&next, &event, reservation.as_ref()).await?;
     *order = next;
-    Ok(stored)
+    Ok(StoredEvent::clone(&stored))
 }
 
 /// An order that is claimed and routed with `wallet`.
