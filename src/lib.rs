@@ -44,6 +44,7 @@ pub mod domain;
 pub mod engine;
 pub mod events;
 pub mod fleet;
+pub mod gather;
 pub mod loadtest;
 #[cfg(feature = "localnet")]
 pub mod localnet;

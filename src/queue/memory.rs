@@ -138,7 +138,7 @@ impl JobQueue for MemoryQueue {
         Ok(added)
     }
 
-    async fn claim(&self) -> Result<Claim, QueueError> {
+    async fn claim(&self, most: usize) -> Result<Vec<Claim>, QueueError> {
         loop {
             let pushed = self.pushed.notified();
             let now = Instant::now();
@@ -146,8 +146,9 @@ impl JobQueue for MemoryQueue {
             let mut look_again = now + self.lease;
             {
                 let mut jobs = self.jobs();
-                if let Some(claim) = jobs.take(now, self.lease) {
-                    return Ok(claim);
+                let claims: Vec<Claim> = std::iter::from_fn(|| jobs.take(now, self.lease)).take(most.max(1)).collect();
+                if !claims.is_empty() {
+                    return Ok(claims);
                 }
                 if let Some((_, held)) = jobs.first_to_end() {
                     look_again = look_again.min(held.until);

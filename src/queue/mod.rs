@@ -62,10 +62,10 @@ pub trait JobQueue: Send + Sync {
     /// Adds what was lost: the same as `push`, but an id that is claimed is left out as well. How many were added.
     async fn restore(&self, ids: &[OrderId]) -> Result<usize, QueueError>;
 
-    /// Waits for a job: one whose lease ran out first, else the oldest waiting. An outage is waited through for a
-    /// while before it is an error, so calling again at once is no busy loop.
-    /// A dropped call never loses a job: the next call gets it, or after the lease somebody else does.
-    async fn claim(&self) -> Result<Claim, QueueError>;
+    /// Waits for jobs and takes as many as are there, at least one and at most `most`: those whose lease ran out first,
+    /// then the oldest waiting. An outage is waited through for a while before it is an error, so calling again at once is
+    /// no busy loop. A dropped call never loses a job: the next call gets it, or after the lease somebody else does.
+    async fn claim(&self, most: usize) -> Result<Vec<Claim>, QueueError>;
 
     /// Starts the leases of `claims` anew, in one round trip. Those that are lost meanwhile stay lost: no error.
     async fn renew(&self, claims: &[Claim]) -> Result<(), QueueError>;
@@ -75,6 +75,11 @@ pub trait JobQueue: Send + Sync {
 
     /// Jobs that wait or are claimed.
     async fn depth(&self) -> Result<u64, QueueError>;
+
+    /// The same as of a few milliseconds ago, where asking costs something, and what was pushed here since.
+    async fn depth_lately(&self) -> Result<u64, QueueError> {
+        self.depth().await
+    }
 
     /// Answers when the server does.
     async fn ping(&self) -> Result<(), QueueError>;

@@ -5,7 +5,8 @@
 //! holds before they touch it. Never trusts Redis to remember anything: an emptied server is an empty queue.
 
 use std::{
-    sync::Arc,
+    collections::VecDeque,
+    sync::{Arc, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use super::{Claim, JobQueue, QueueError, QueueOptions};
 use crate::{
     domain::OrderId,
+    gather::Gather,
     redis_link::{LinkError, RedisLink, WAIT},
 };
 
@@ -32,6 +34,9 @@ const OPEN: &str = include_str!("lua/open.lua");
 const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
 /// The longest a read blocks; what is left of `WAIT` is for the way there and back.
 const LONGEST_BLOCK: Duration = Duration::from_millis(500);
+/// How long a count of the jobs holds: far shorter than it takes to fill a queue, far longer than an order takes to come in
+/// when there are many.
+const COUNT_HOLDS: Duration = Duration::from_millis(10);
 /// The rest between tries of one `claim` during an outage.
 const OUTAGE_REST: Duration = Duration::from_millis(100);
 
@@ -39,12 +44,17 @@ const OUTAGE_REST: Duration = Duration::from_millis(100);
 pub struct RedisQueue {
     keys: Arc<Keys>,
     /// Everything that answers at once.
-    commands: RedisLink,
+    commands: Arc<RedisLink>,
     /// Reads that block the connection they are on: no other command waits behind one.
     reads: Arc<RedisLink>,
     lease: Duration,
     max_depth: u64,
     reading: Mutex<Reading>,
+    /// When the jobs were counted last, and how many there were and were pushed since.
+    counted: std::sync::Mutex<Option<(Instant, u64)>>,
+    /// Whether the batch that an order became part of was queued; false when the bound forbids it.
+    pushes: Gather<OrderId, Result<bool, LinkError>>,
+    acks: Gather<Claim, Result<(), LinkError>>,
 }
 
 struct Keys {
@@ -59,6 +69,8 @@ struct Keys {
 #[derive(Default)]
 struct Reading {
     under_way: Option<Read>,
+    /// What a read brought beyond what its caller asked for, and when that read began.
+    spare: VecDeque<(Entry, Instant)>,
     /// When to look for leases that ran out again. Looking walks over every claim there is.
     look_for_late: Option<Instant>,
 }
@@ -66,7 +78,7 @@ struct Reading {
 struct Read {
     began: Instant,
     looks_for_late: bool,
-    answer: BoxFuture<'static, Result<Option<Entry>, LinkError>>,
+    answer: BoxFuture<'static, Result<Vec<Entry>, LinkError>>,
 }
 
 /// Which orders get no further job.
@@ -85,7 +97,7 @@ impl RedisQueue {
     /// # Errors
     /// When the server cannot be reached, is too old, or is set to evict keys.
     pub async fn open(client: Client, options: &QueueOptions) -> Result<Self, QueueError> {
-        let commands = RedisLink::new(client.clone());
+        let commands = Arc::new(RedisLink::new(client.clone()));
         check_server(&commands).await?;
         let keys = Keys {
             stream: format!("{}{{jobs}}", options.prefix),
@@ -93,54 +105,94 @@ impl RedisQueue {
             consumer: format!("{}-{}", std::process::id(), Uuid::now_v7().simple()),
         };
         commands.query::<u64>(script(OPEN, &[&keys.stream]).arg(GROUP).arg(GONE_AFTER.as_millis().to_string())).await?;
+        let (keys, max_depth) = (Arc::new(keys), options.max_depth);
+        let pushes = Gather::start({
+            let (link, keys) = (commands.clone(), keys.clone());
+            move |ids: Vec<OrderId>| {
+                let (link, keys) = (link.clone(), keys.clone());
+                async move {
+                    match add(&link, &keys, max_depth, &ids, LeaveOut::Waiting).await {
+                        Ok(_) => Ok(true),
+                        Err(QueueError::Unavailable(error)) => Err(error),
+                        Err(_) => Ok(false),
+                    }
+                }
+            }
+        });
+        let acks = Gather::start({
+            let (link, keys) = (commands.clone(), keys.clone());
+            move |claims: Vec<Claim>| {
+                let (link, keys) = (link.clone(), keys.clone());
+                async move {
+                    let texts: Vec<_> = claims.iter().map(|claim| claim.order_id.to_string()).collect();
+                    let entries = claims.iter().zip(&texts);
+                    let entries: Vec<_> = entries
+                        .filter_map(|(claim, text)| {
+                            let (entry, deliveries) = claim.entry()?;
+                            Some((entry, deliveries, text.as_str()))
+                        })
+                        .collect();
+                    ack(&link, &keys, &entries).await
+                }
+            }
+        });
         Ok(Self {
-            keys: Arc::new(keys),
+            keys,
             commands,
+            pushes,
+            acks,
             reads: Arc::new(RedisLink::new(client)),
             lease: options.lease,
-            max_depth: options.max_depth,
+            max_depth,
             reading: Mutex::default(),
+            counted: std::sync::Mutex::default(),
         })
     }
 
-    /// Begins a read: a job that is there at once, else whatever is pushed within a short while.
-    fn read(&self, looks_for_late: bool) -> Read {
+    /// Begins a read: jobs that are there at once, else what is pushed within a short while.
+    fn read(&self, most: usize, looks_for_late: bool) -> Read {
         let (link, keys) = (self.reads.clone(), self.keys.clone());
         let lease = if looks_for_late { millis(self.lease) } else { 0 };
         let block = millis(self.between_looks().max(Duration::from_millis(1)));
         let answer = async move {
             let mut now = script(CLAIM, &[&keys.stream]);
-            now.arg(GROUP).arg(&keys.consumer).arg(lease);
-            if let Some(entry) = link.query::<Option<Entry>>(&now).await? {
-                return Ok(Some(entry));
+            now.arg(GROUP).arg(&keys.consumer).arg(lease).arg(most);
+            let entries = link.query::<Vec<Entry>>(&now).await?;
+            if !entries.is_empty() {
+                return Ok(entries);
             }
             let mut later = cmd("XREADGROUP");
-            later.arg("GROUP").arg(GROUP).arg(&keys.consumer).arg("COUNT").arg(1).arg("BLOCK").arg(block);
+            later.arg("GROUP").arg(GROUP).arg(&keys.consumer).arg("COUNT").arg(most).arg("BLOCK").arg(block);
             later.arg("STREAMS").arg(&keys.stream).arg(">");
             match link.query::<Option<StreamReadReply>>(&later).await {
-                Ok(reply) => Ok(reply.and_then(first_entry)),
+                Ok(reply) => Ok(reply.map(entries_of).unwrap_or_default()),
                 // Emptied while we waited; the next read makes the group again.
-                Err(error) if matches!(error.server_code(), Some("NOGROUP" | "UNBLOCKED")) => Ok(None),
+                Err(error) if matches!(error.server_code(), Some("NOGROUP" | "UNBLOCKED")) => Ok(Vec::new()),
                 Err(error) => Err(error),
             }
         };
         Read { began: Instant::now(), looks_for_late, answer: Box::pin(answer) }
     }
 
-    /// The next entry, from the read that is under way or a new one. Dropping this drops no entry.
-    async fn next_entry(&self, reading: &mut Reading) -> Result<Option<(Entry, Instant)>, LinkError> {
-        let read = match &mut reading.under_way {
-            Some(read) => read,
-            none => none.insert(self.read(reading.look_for_late.is_none_or(|at| at <= Instant::now()))),
-        };
-        let answer = read.answer.as_mut().await;
-        let (began, looked_for_late) = (read.began, read.looks_for_late);
-        reading.under_way = None;
-        let entry = answer?;
-        if looked_for_late && entry.as_ref().is_none_or(|(_, _, deliveries)| *deliveries == 1) {
-            reading.look_for_late = Some(began + self.between_looks());
+    /// The next entries, from what is spare, the read that is under way or a new one; none when none came in a while.
+    /// Dropping this drops no entry.
+    async fn next_entries(&self, most: usize, reading: &mut Reading) -> Result<Vec<(Entry, Instant)>, LinkError> {
+        if reading.spare.is_empty() {
+            let read = match &mut reading.under_way {
+                Some(read) => read,
+                none => none.insert(self.read(most, reading.look_for_late.is_none_or(|at| at <= Instant::now()))),
+            };
+            let answer = read.answer.as_mut().await;
+            let (began, looked_for_late) = (read.began, read.looks_for_late);
+            reading.under_way = None;
+            let entries = answer?;
+            if looked_for_late && entries.iter().all(|(_, _, deliveries)| *deliveries == 1) {
+                reading.look_for_late = Some(began + self.between_looks());
+            }
+            reading.spare.extend(entries.into_iter().map(|entry| (entry, began)));
         }
-        Ok(entry.map(|entry| (entry, began)))
+        let most = most.min(reading.spare.len());
+        Ok(reading.spare.drain(..most).collect())
     }
 
     /// Between two looks for leases that ran out. No read blocks for longer, so that none delays the next look.
@@ -167,36 +219,32 @@ impl RedisQueue {
 #[async_trait]
 impl JobQueue for RedisQueue {
     async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError> {
-        self.add(ids, LeaveOut::Waiting).await.map(drop)
+        if let Some((_, depth)) = self.counted().as_mut() {
+            *depth += ids.len() as u64;
+        }
+        if let [id] = ids
+            && let Some(Ok(true)) = self.pushes.call(*id).await
+        {
+            return Ok(());
+        }
+        // Several at once; or what was gathered is too much for the bound together and may fit alone.
+        add(&self.commands, &self.keys, self.max_depth, ids, LeaveOut::Waiting).await.map(drop)
     }
 
     async fn restore(&self, ids: &[OrderId]) -> Result<usize, QueueError> {
-        self.add(ids, LeaveOut::WaitingAndClaimed).await
+        add(&self.commands, &self.keys, self.max_depth, ids, LeaveOut::WaitingAndClaimed).await
     }
 
-    async fn claim(&self) -> Result<Claim, QueueError> {
+    async fn claim(&self, most: usize) -> Result<Vec<Claim>, QueueError> {
         let mut reading = self.reading.lock().await;
         let mut outage: Option<Instant> = None;
         loop {
-            match self.next_entry(&mut reading).await {
-                Ok(None) => outage = None,
-                Ok(Some(((entry, text, deliveries), began))) => {
+            match self.next_entries(most.max(1), &mut reading).await {
+                Ok(entries) => {
                     outage = None;
-                    let deliveries = deliveries.to_string();
-                    let claim = Claim::of(&entry, &deliveries, &text);
-                    // The read may have been left lying since: make sure that the entry is still ours.
-                    if began.elapsed() > self.lease / 3 {
-                        let lost = self.hold([(entry.as_str(), deliveries.as_str())].into_iter()).await;
-                        if !lost.is_ok_and(|lost| lost.is_empty()) {
-                            continue;
-                        }
-                    }
-                    match claim {
-                        Some(claim) => return Ok(claim),
-                        None => {
-                            tracing::warn!(entry, "an entry of the queue is no order id; dropping it");
-                            self.ack_entry(&entry, &deliveries, &text).await?;
-                        }
+                    let claims = self.claims(entries).await?;
+                    if !claims.is_empty() {
+                        return Ok(claims);
                     }
                 }
                 Err(error) if outage.get_or_insert_with(Instant::now).elapsed() < WAIT => {
@@ -212,7 +260,8 @@ impl JobQueue for RedisQueue {
         match self.hold(claims.iter().filter_map(Claim::entry)).await {
             Ok(lost) if lost.is_empty() => Ok(()),
             Ok(lost) => {
-                tracing::warn!(claims = lost.len(), "leases ran out before they were renewed");
+                // Or their jobs were done meanwhile, which is no loss.
+                tracing::debug!(claims = lost.len(), "leases not found to renew");
                 Ok(())
             }
             Err(error) if error.server_code() == Some("NOGROUP") => Ok(()), // an emptied server: all are lost
@@ -221,8 +270,7 @@ impl JobQueue for RedisQueue {
     }
 
     async fn ack(&self, claim: &Claim) -> Result<(), QueueError> {
-        let Some((entry, deliveries)) = claim.entry() else { return Ok(()) };
-        match self.ack_entry(entry, deliveries, &claim.order_id.to_string()).await {
+        match self.acks.call(claim.clone()).await.unwrap_or(Err(LinkError::TimedOut)) {
             Err(error) if error.server_code() == Some("NOGROUP") => Ok(()),
             answer => Ok(answer?),
         }
@@ -232,31 +280,80 @@ impl JobQueue for RedisQueue {
         Ok(self.commands.query(cmd("XLEN").arg(&self.keys.stream)).await?)
     }
 
+    async fn depth_lately(&self) -> Result<u64, QueueError> {
+        let counted = *self.counted();
+        if let Some((_, depth)) = counted.filter(|(at, _)| at.elapsed() < COUNT_HOLDS) {
+            return Ok(depth);
+        }
+        let at = Instant::now();
+        let depth = self.depth().await?;
+        *self.counted() = Some((at, depth));
+        Ok(depth)
+    }
+
     async fn ping(&self) -> Result<(), QueueError> {
         Ok(self.commands.query(&cmd("PING")).await?)
     }
 }
 
 impl RedisQueue {
-    /// Adds all ids but those left out, or none; how many.
-    async fn add(&self, ids: &[OrderId], leave_out: LeaveOut) -> Result<usize, QueueError> {
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let mut push = script(PUSH, &[&self.keys.stream, &self.keys.index]);
-        push.arg(GROUP).arg(self.max_depth).arg(u8::from(leave_out == LeaveOut::WaitingAndClaimed));
-        for id in ids {
-            push.arg(id.to_string());
-        }
-        // The bound is below zero in the answer: a count never is.
-        usize::try_from(self.commands.query::<i64>(&push).await?).map_err(|_| QueueError::Full)
+    fn counted(&self) -> MutexGuard<'_, Option<(Instant, u64)>> {
+        // Nothing panics while holding it.
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ack_entry(&self, entry: &str, deliveries: &str, order: &str) -> Result<(), LinkError> {
-        let mut ack = script(ACK, &[&self.keys.stream, &self.keys.index]);
-        ack.arg(GROUP).arg(&self.keys.consumer).arg(entry).arg(deliveries).arg(order);
-        self.commands.query::<u64>(&ack).await.map(drop)
+    /// The claims on what was read, but for what is lost again or no job.
+    async fn claims(&self, entries: Vec<(Entry, Instant)>) -> Result<Vec<Claim>, QueueError> {
+        let mut claims = Vec::with_capacity(entries.len());
+        for ((entry, text, deliveries), began) in entries {
+            let deliveries = deliveries.to_string();
+            // The read may have been left lying since: make sure that the entry is still ours.
+            if began.elapsed() > self.lease / 3 {
+                let lost = self.hold([(entry.as_str(), deliveries.as_str())].into_iter()).await;
+                if !lost.is_ok_and(|lost| lost.is_empty()) {
+                    continue;
+                }
+            }
+            match Claim::of(&entry, &deliveries, &text) {
+                Some(claim) => claims.push(claim),
+                None => {
+                    tracing::warn!(entry, "an entry of the queue is no order id; dropping it");
+                    ack(&self.commands, &self.keys, &[(&entry, &deliveries, &text)]).await?;
+                }
+            }
+        }
+        Ok(claims)
     }
+}
+
+/// Adds all ids but those left out, or none; how many.
+async fn add(
+    link: &RedisLink,
+    keys: &Keys,
+    max_depth: u64,
+    ids: &[OrderId],
+    leave_out: LeaveOut,
+) -> Result<usize, QueueError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let mut push = script(PUSH, &[&keys.stream, &keys.index]);
+    push.arg(GROUP).arg(max_depth).arg(u8::from(leave_out == LeaveOut::WaitingAndClaimed));
+    for id in ids {
+        push.arg(id.to_string());
+    }
+    // The bound is below zero in the answer: a count never is.
+    usize::try_from(link.query::<i64>(&push).await?).map_err(|_| QueueError::Full)
+}
+
+/// Takes entries out, each given with its delivery count and its text.
+async fn ack(link: &RedisLink, keys: &Keys, entries: &[(&str, &str, &str)]) -> Result<(), LinkError> {
+    let mut ack = script(ACK, &[&keys.stream, &keys.index]);
+    ack.arg(GROUP).arg(&keys.consumer);
+    for (entry, deliveries, text) in entries {
+        ack.arg(entry).arg(deliveries).arg(text);
+    }
+    link.query::<u64>(&ack).await.map(drop)
 }
 
 impl Claim {
@@ -281,10 +378,9 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn first_entry(reply: StreamReadReply) -> Option<Entry> {
-    let entry = reply.keys.into_iter().next()?.ids.into_iter().next()?;
-    let text = entry.get::<String>("order").unwrap_or_default();
-    Some((entry.id, text, 1))
+fn entries_of(reply: StreamReadReply) -> Vec<Entry> {
+    let ids = reply.keys.into_iter().flat_map(|key| key.ids);
+    ids.map(|entry| (entry.id.clone(), entry.get::<String>("order").unwrap_or_default(), 1)).collect()
 }
 
 /// Refuses a server that would lose jobs in silence, or is too old for the commands used here.

@@ -151,13 +151,13 @@ async fn a_renewed_claim_is_kept(backend: Backend) {
         loop {
             let renewed_at = Instant::now();
             one.renew(std::slice::from_ref(&kept)).await.unwrap();
-            match timeout(lease / 10, other.claim()).await {
+            match timeout(lease / 10, other.claim(1)).await {
                 Err(_) => {}
-                Ok(claim) if claim.as_ref().unwrap().order_id == ids[1] => break,
+                Ok(claim) if claim.as_ref().unwrap()[0].order_id == ids[1] => break,
                 Ok(claim) => {
                     // Only a machine that stood still for a lease may explain this; then once more.
                     assert!(renewed_at.elapsed() >= lease, "a renewed claim went to somebody else");
-                    kept = claim.unwrap();
+                    kept = claim.unwrap().remove(0);
                 }
             }
         }
@@ -277,10 +277,10 @@ async fn a_dropped_claim_loses_nothing(backend: Backend) {
     for (n, id) in ids.iter().enumerate() {
         // Given up at every stage: before it is sent, while it blocks, while it is answered.
         let (outcome, pushed) =
-            tokio::join!(given_up_after(n * 4, queue.claim()), queue.push(std::slice::from_ref(id)));
+            tokio::join!(given_up_after(n * 4, queue.claim(1)), queue.push(std::slice::from_ref(id)));
         pushed.unwrap();
         match outcome {
-            Some(claim) => assert!(claimed.insert(claim.unwrap().order_id)),
+            Some(claim) => assert!(claimed.insert(claim.unwrap()[0].order_id)),
             None => dropped += 1,
         }
     }
@@ -296,7 +296,7 @@ async fn what_a_stalled_process_had_taken_goes_to_another(backend: Backend) {
     let mut backend = backend.lease(SHORT);
     let (stalled, other) = (backend.open().await, backend.open().await);
     let order = OrderId::new();
-    assert!(given_up_after(1, stalled.claim()).await.is_none()); // leaves a read under way
+    assert!(given_up_after(1, stalled.claim(1)).await.is_none()); // leaves a read under way
     stalled.push(&[order]).await.unwrap();
     let held = claim(&other).await;
     assert_eq!(held.order_id, order);

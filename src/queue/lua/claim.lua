@@ -1,19 +1,25 @@
--- Claims one job without waiting: one whose lease ran out, else the oldest that waits.
--- KEYS: stream. ARGV: group, consumer, lease in ms (0: look at waiting jobs only).
--- Answers {entry, order, deliveries} or nil.
-local stream, group, consumer, lease = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- Claims jobs without waiting: those whose lease ran out, then the oldest that wait.
+-- KEYS: stream. ARGV: group, consumer, lease in ms (0: look at waiting jobs only), how many at most.
+-- Answers a list of {entry, order, deliveries}.
+local stream, group, consumer, lease, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local jobs = {}
 
-while lease > 0 do
-  local late = redis.pcall('XPENDING', stream, group, 'IDLE', lease, '-', '+', 1)
-  if late.err or #late == 0 then break end
-  local entry, deliveries = late[1][1], late[1][4]
-  local got = redis.call('XCLAIM', stream, group, consumer, 0, entry)
-  if type(got[1]) == 'table' then return {entry, got[1][2][2], deliveries + 1} end
-  redis.call('XACK', stream, group, entry) -- deleted under its claim: nothing to hand out
+if lease > 0 then
+  local late = redis.pcall('XPENDING', stream, group, 'IDLE', lease, '-', '+', most)
+  for _, held in ipairs(late.err and {} or late) do
+    local entry, deliveries = held[1], held[4]
+    local got = redis.call('XCLAIM', stream, group, consumer, 0, entry)
+    if type(got[1]) == 'table' then
+      jobs[#jobs + 1] = {entry, got[1][2][2], deliveries + 1}
+    else
+      redis.call('XACK', stream, group, entry) -- deleted under its claim: nothing to hand out
+    end
+  end
 end
+if #jobs > 0 then return jobs end
 
 local function read()
-  return redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
+  return redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS', stream, '>')
 end
 local got = read()
 if got and got.err then
@@ -22,6 +28,6 @@ if got and got.err then
   got = read()
   if got and got.err then return got end
 end
-if not got then return nil end
-local entry = got[1][2][1]
-return {entry[1], entry[2][2], 1}
+if not got then return jobs end
+for i, entry in ipairs(got[1][2]) do jobs[i] = {entry[1], entry[2][2], 1} end
+return jobs

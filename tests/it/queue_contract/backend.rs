@@ -62,5 +62,5 @@ pub fn ids(n: usize) -> Vec<OrderId> {
 }
 
 pub async fn claim(queue: &SharedQueue) -> Claim {
-    within_patience("a claim", queue.claim()).await.unwrap()
+    within_patience("a claim", queue.claim(1)).await.unwrap().remove(0)
 }

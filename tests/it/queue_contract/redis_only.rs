@@ -76,14 +76,14 @@ async fn a_killed_and_restarted_server_still_has_every_job() {
     for _ in 0..3 {
         within_patience("a push fails", queue.push(&[OrderId::new()])).await.unwrap_err();
         within_patience("a renewal fails", queue.renew(std::slice::from_ref(&held))).await.unwrap_err();
-        within_patience("a claim fails", queue.claim()).await.unwrap_err();
+        within_patience("a claim fails", queue.claim(1)).await.unwrap_err();
         within_patience("a ping fails", queue.ping()).await.unwrap_err();
     }
     server.start_again();
     eventually("the claim is renewed", || queue.renew(std::slice::from_ref(&held))).await;
     eventually("the claim is acknowledged", || queue.ack(&held)).await;
     for id in &ids[1..] {
-        assert_eq!(eventually("a claim", || queue.claim()).await.order_id, *id);
+        assert_eq!(eventually("a claim", || queue.claim(1)).await[0].order_id, *id);
     }
     assert_eq!(queue.depth().await.unwrap(), 4);
 }
@@ -97,7 +97,7 @@ async fn a_silent_server_makes_calls_fail_and_none_hang() {
     let held = claim(&queue).await;
     server.freeze();
     let (push, renew, ack, claimed) = within_patience("every call fails", async {
-        tokio::join!(queue.push(&ids), queue.renew(std::slice::from_ref(&held)), queue.ack(&held), queue.claim())
+        tokio::join!(queue.push(&ids), queue.renew(std::slice::from_ref(&held)), queue.ack(&held), queue.claim(1))
     })
     .await;
     for failed in [push.err(), renew.err(), ack.err(), claimed.err()] {
@@ -116,7 +116,7 @@ async fn a_server_that_was_away_and_forgot_everything_is_used_again() {
     let order = OrderId::new();
     let worker = tokio::spawn({
         let queue = queue.clone();
-        async move { eventually("a claim", || queue.claim()).await }
+        async move { eventually("a claim", || queue.claim(1)).await.remove(0) }
     });
     for _ in 0..2 {
         server.kill();
