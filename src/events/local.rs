@@ -25,8 +25,13 @@ impl LocalBus {
 
 #[async_trait]
 impl EventBus for LocalBus {
-    async fn publish(&self, event: &Arc<StoredEvent>) -> Result<(), BusError> {
-        self.fan_out.send(BusMessage::Event(event.clone()));
+    async fn publish(&self, events: &[Arc<StoredEvent>]) -> Result<(), BusError> {
+        self.fan_out.send_all(events);
+        Ok(())
+    }
+
+    async fn publish_gap(&self) -> Result<(), BusError> {
+        self.fan_out.send(BusMessage::Gap);
         Ok(())
     }
 

@@ -49,8 +49,12 @@ pub trait Subscription: Send {
 /// The bus's contract.
 #[async_trait]
 pub trait EventBus: Send + Sync {
-    /// Tells the others. A failure loses only promptness: the subscribers get a `Gap` as soon as that is possible.
-    async fn publish(&self, event: &Arc<StoredEvent>) -> Result<(), BusError>;
+    /// Tells everybody of these events, in this order. A failure loses only promptness: the subscribers get a `Gap` as
+    /// soon as that is possible.
+    async fn publish(&self, events: &[Arc<StoredEvent>]) -> Result<(), BusError>;
+
+    /// Tells everybody that something may have been missed.
+    async fn publish_gap(&self) -> Result<(), BusError>;
 
     /// Hears everything published from now on, by any process. Never waits: while the server is away the
     /// subscription begins with a `Gap` every now and then.
@@ -119,6 +123,12 @@ impl FanOut {
 
     fn send(&self, message: BusMessage) {
         let _ = self.sender.send(message); // an error says that nobody listens
+    }
+
+    fn send_all(&self, events: &[Arc<StoredEvent>]) {
+        for event in events {
+            self.send(BusMessage::Event(event.clone()));
+        }
     }
 
     fn subscribe(&self) -> Box<dyn Subscription> {

@@ -1,8 +1,9 @@
 //! Redis bus: publishers and subscribers of every process of a deployment, over one pub/sub channel.
 //!
-//! Owns one subscribed connection per process and its fan-out. Pub/sub forgets whoever is away, so every connect,
-//! every loss and every publish that failed ends in a `Gap`. Never lets a subscriber believe it heard everything
-//! when it may not have.
+//! Owns one subscribed connection per process and its fan-out. A message is a list of events with the name of the
+//! process that published it: that one has told its own subscribers already. Pub/sub forgets whoever is away, so every
+//! connect, every loss and every publish that failed ends in a `Gap`. Never lets a subscriber believe it heard
+//! everything when it may not have.
 
 use std::{
     sync::{
@@ -14,9 +15,10 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use redis::{Client, Msg, cmd};
+use redis::{Client, cmd};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{BusError, BusMessage, BusOptions, EventBus, FanOut, Subscription};
 use crate::{
@@ -36,6 +38,8 @@ pub struct RedisBus {
     client: Client,
     publisher: RedisLink,
     channel: String,
+    /// What this process's own messages begin with.
+    name: String,
     fan_out: FanOut,
     /// An event could not be published: the others do not know that they missed it.
     owes_gap: AtomicBool,
@@ -48,6 +52,7 @@ impl RedisBus {
             publisher: RedisLink::new(client.clone()),
             client,
             channel: format!("{}events", options.prefix),
+            name: Uuid::now_v7().simple().to_string(),
             fan_out: FanOut::new(options.capacity),
             owes_gap: AtomicBool::new(false),
         }
@@ -80,7 +85,7 @@ impl RedisBus {
         loop {
             tokio::select! {
                 message = messages.next() => match message {
-                    Some(message) => self.fan_out.send(decode(&message)),
+                    Some(message) => self.pass_on(message.get_payload_bytes()),
                     None => return LinkError::Unavailable(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
                 },
                 _ = pulse.tick() => {
@@ -96,6 +101,19 @@ impl RedisBus {
         }
     }
 
+    /// Tells this process's subscribers what another one published. A message that this version cannot read is still a
+    /// sign that something happened.
+    fn pass_on(&self, message: &[u8]) {
+        if message.starts_with(self.name.as_bytes()) {
+            return;
+        }
+        let events = message.get(self.name.len()..).map(serde_json::from_slice::<Vec<Arc<StoredEvent>>>);
+        match events {
+            Some(Ok(events)) => self.fan_out.send_all(&events),
+            _ => self.fan_out.send(BusMessage::Gap),
+        }
+    }
+
     /// Tells every process of events that could not be published.
     async fn pay_gap(&self) {
         if self.owes_gap.swap(false, Ordering::AcqRel) && self.send(GAP).await.is_err() {
@@ -106,10 +124,20 @@ impl RedisBus {
 
 #[async_trait]
 impl EventBus for RedisBus {
-    async fn publish(&self, event: &Arc<StoredEvent>) -> Result<(), BusError> {
-        let payload = serde_json::to_string(event.as_ref()).expect("an event has only string keys");
+    async fn publish(&self, events: &[Arc<StoredEvent>]) -> Result<(), BusError> {
+        self.fan_out.send_all(events);
+        let events: Vec<&StoredEvent> = events.iter().map(AsRef::as_ref).collect();
+        let events = serde_json::to_string(&events).expect("an event has only string keys");
         let unheard = OwesGap(&self.owes_gap);
-        self.send(&payload).await?;
+        self.send(&format!("{}{events}", self.name)).await?;
+        std::mem::forget(unheard);
+        Ok(())
+    }
+
+    async fn publish_gap(&self) -> Result<(), BusError> {
+        self.fan_out.send(BusMessage::Gap);
+        let unheard = OwesGap(&self.owes_gap);
+        self.send(GAP).await?;
         std::mem::forget(unheard);
         Ok(())
     }
@@ -148,13 +176,5 @@ struct OwesGap<'a>(&'a AtomicBool);
 impl Drop for OwesGap<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
-    }
-}
-
-/// A message that this version cannot read is still a sign that something happened.
-fn decode(message: &Msg) -> BusMessage {
-    match serde_json::from_slice(message.get_payload_bytes()) {
-        Ok(event) => BusMessage::Event(Arc::new(event)),
-        Err(_) => BusMessage::Gap,
     }
 }

@@ -247,7 +247,7 @@ async fn what_the_bus_loses_repeats_and_reorders_is_told_once_in_order() {
         unpublished.push(Arc::new(served.store.append(&order, &event, None).await.unwrap()));
     }
     for event in unpublished.iter().rev().chain(&unpublished[2..4]) {
-        served.bus.publish(event).await.unwrap();
+        served.bus.publish(std::slice::from_ref(event)).await.unwrap();
     }
     let frames = all.frames(5).await;
     assert_gapless(&frames);
