@@ -5,7 +5,7 @@
 //! for all sockets. Survives outages of store and bus; never drops or invents an event.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -31,6 +31,9 @@ const PAGE: u32 = 500;
 const CATCHING_UP: usize = 2;
 /// Frames kept for a follower of one order. An order has a dozen events; more than this are read from the store.
 const ORDER_BUFFER: usize = 32;
+/// Events that may wait for those before them, and how long they do before the store is asked for what is missing.
+const EARLY: usize = 1_024;
+const CROSSING: Duration = Duration::from_millis(10);
 /// How often the store is looked at although the bus is silent: what a lost message costs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The rest after a failed look; doubles up to `LONGEST_REST`.
@@ -121,7 +124,7 @@ impl Feed {
 
     /// A stored event as the feed would pass it on.
     pub fn frame(&self, event: Arc<StoredEvent>) -> Arc<Frame> {
-        let text = self.views.event(&event).to_string().into();
+        let text = self.views.event_text(&event).into();
         Arc::new(Frame { event, text })
     }
 
@@ -151,13 +154,22 @@ impl Feed {
         rest = FIRST_REST;
         let mut failing = false;
         let mut next_look = Instant::now() + LOOK_EVERY;
+        let (mut early, mut crossing) = (BTreeMap::new(), None);
         loop {
             let look = tokio::select! {
                 message = next(&mut heard) => match message {
                     Some(BusMessage::Event(event)) if event.cursor <= last => false,
-                    Some(BusMessage::Event(event)) if event.cursor == last + 1 => {
-                        last = event.cursor;
-                        self.pass_on(event);
+                    Some(BusMessage::Event(event)) if early.len() < EARLY => {
+                        early.insert(event.cursor, event);
+                        while let Some(event) = early.remove(&(last + 1)) {
+                            last = event.cursor;
+                            self.pass_on(event);
+                        }
+                        // Two processes' messages cross now and then: what is missing is mostly on its way.
+                        crossing = match early.is_empty() {
+                            true => None,
+                            false => crossing.or_else(|| Some(Instant::now() + CROSSING)),
+                        };
                         false
                     }
                     // While the store fails, its rest decides when to look again.
@@ -167,7 +179,7 @@ impl Feed {
                         false
                     }
                 },
-                () = sleep_until(next_look) => {
+                () = sleep_until(crossing.filter(|_| !failing).map_or(next_look, |at: Instant| at.min(next_look))) => {
                     if heard.is_none() {
                         heard = Some(bus.subscribe());
                     }
@@ -179,6 +191,8 @@ impl Feed {
             }
             match self.catch_up(&store, &mut last).await {
                 Ok(()) => {
+                    early = early.split_off(&(last + 1));
+                    crossing = None;
                     if failing {
                         tracing::info!(cursor = last, "the feed has caught up");
                     }

@@ -13,7 +13,7 @@ use axum::{
     },
     response::Response,
 };
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::{
     runtime::Handle,
     time::{Instant, MissedTickBehavior, interval_at, timeout},
@@ -37,7 +37,9 @@ const LARGEST_MESSAGE: usize = 4 * 1024;
 /// Bytes kept for what a client says, as long as its socket lives. The library's 128 KiB are meant for peers that talk
 /// much; thousands of clients that only listen would hold hundreds of megabytes.
 const READ_BUFFER: usize = 4 * 1024;
-/// Bytes gathered before they are written. Each frame is flushed anyway.
+/// Frames that are there already and go out together.
+const FLUSH_AFTER: u32 = 32;
+/// Bytes gathered before they are written, whether or not more frames are there.
 const WRITE_BUFFER: usize = 8 * 1024;
 /// How long a client may take to answer a close, so that it can read the reason.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -153,6 +155,14 @@ impl Drop for Counted {
     }
 }
 
+/// The step that is ready, else the next one. Cancel-safe like that.
+async fn next(ready: &mut Option<Step>, source: &mut impl Source) -> Step {
+    match ready.take() {
+        Some(step) => step,
+        None => source.next().await,
+    }
+}
+
 struct Socket {
     socket: WebSocket,
     send_timeout: Duration,
@@ -165,10 +175,11 @@ impl Socket {
         let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);
         // After a pause of this process, peers must still get the time to answer.
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut ready, mut unflushed) = (None, 0);
         let (code, reason) = loop {
             let (message, cursor) = tokio::select! {
                 () = closing.cancelled() => break (GOING_AWAY, told(resume, "the daemon is shutting down")),
-                step = source.next() => match step {
+                step = next(&mut ready, source) => match step {
                     Step::Frame { text, cursor } => (Message::Text(text), cursor),
                     Step::Close { code: TRY_AGAIN, reason } => break (TRY_AGAIN, told(resume, &reason)),
                     Step::Close { code, reason } => break (code, reason.into_owned()),
@@ -202,6 +213,15 @@ impl Socket {
             if let Ok(Ok(())) = fed {
                 resume = cursor.or(resume);
             }
+            if fed.as_ref().is_ok_and(Result::is_ok) && unflushed < FLUSH_AFTER {
+                // What is there already goes out together.
+                ready = ready.or_else(|| source.next().now_or_never());
+                if ready.is_some() {
+                    unflushed += 1;
+                    continue;
+                }
+            }
+            unflushed = 0;
             let sent = match fed {
                 Ok(Ok(())) => timeout(self.send_timeout, SinkExt::<Message>::flush(&mut self.socket)).await,
                 other => other,
