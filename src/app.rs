@@ -39,7 +39,8 @@ use crate::{
     config::{self, Config},
     domain::Lamports,
     engine::{
-        Admission, Control, Executor, Holdings, Journal, Parts, Policy, Rehearsal, Rents, Simulations, Treasury,
+        Admission, Announcer, Control, Executor, Handover, Holdings, Intake, Journal, Parts, Policy, Rehearsal, Rents,
+        Simulations, Treasury,
         deadline::Deadlines,
         execute::Stop,
         simulations::Simulate,
@@ -53,6 +54,8 @@ use crate::{
 const LAST_STEP: Duration = Duration::from_secs(2);
 /// The task that the first signal waits for.
 const WORKER: &str = "worker";
+/// Orders that an intake leaves to the worker of the same process at a time.
+const HANDOVER_PLACES: usize = 16_384;
 /// A claim is renewed this many times per lease.
 const RENEWALS_PER_LEASE: u32 = 3;
 
@@ -122,7 +125,8 @@ impl App {
         let within = config.router.deadline * 4 / 5;
         let snapshots = Arc::new(Snapshots::new(outside.rpc.clone(), tip.clone(), within));
         let market = Market::connect(&config, snapshots.clone()).await?;
-        let journal = Journal::new(outside.store.clone(), outside.bus.clone());
+        let journal = Journal::new(outside.store.clone());
+        let announcer = Announcer::new(&outside.store, outside.bus.clone());
         guard::remember_chain(&outside, &journal, config.chain.cluster).await?;
 
         let control = Control::open(outside.store.clone(), config.control.pause_file.clone()).await;
@@ -146,7 +150,7 @@ impl App {
             #[cfg(feature = "localnet")]
             chain,
         };
-        app.spawn_bus(&outside);
+        app.spawn_bus(&outside, announcer);
         let page = app.spawn_metrics(&config, &outside).await?;
         let hard = app.stop.hard.clone();
         app.tasks.spawn(async move {
@@ -167,6 +171,8 @@ impl App {
             market.caps.clone(),
             wallets,
         ));
+        // Worth the places only where what is accepted here may be claimed here.
+        let handover = Arc::new(Handover::new(if role == Role::All { HANDOVER_PLACES } else { 0 }));
         app.spawn_keepers(&config, &outside, &journal, &control);
         if role.serves() {
             let rehearsal = Rehearsal::new(
@@ -183,9 +189,18 @@ impl App {
                 caps: market.caps.clone(),
                 control: control.clone(),
             };
-            app.spawn_api(&config, &outside, &market, journal.clone(), (admission, rehearsal, page, holdings)).await?;
+            let intake = Intake::new(
+                journal.clone(),
+                outside.store.clone(),
+                outside.queue.clone(),
+                market.rules.clone(),
+                admission,
+                handover.clone(),
+            );
+            app.spawn_api(&config, &outside, &market, intake, (rehearsal, page, control.clone(), holdings)).await?;
         }
         if role.works() {
+            let journal = (journal, handover);
             app.spawn_worker(&config, &outside, &market, journal, (treasury, fees), (tip, snapshots, halt, control));
         }
         Ok(app)
@@ -251,7 +266,12 @@ impl App {
         tracing::info!("stopped");
     }
 
-    fn spawn_bus(&mut self, outside: &Outside) {
+    fn spawn_bus(&mut self, outside: &Outside, announcer: Announcer) {
+        let hard = self.stop.hard.clone();
+        self.tasks.spawn(async move {
+            announcer.run(hard).await;
+            "announcer"
+        });
         let (bus, hard) = (outside.bus.clone(), self.stop.hard.clone());
         self.tasks.spawn(async move {
             bus.run(hard).await;
@@ -279,7 +299,7 @@ impl App {
         config: &Config,
         outside: &Outside,
         market: &Market,
-        journal: Journal,
+        (journal, handover): (Journal, Arc<Handover>),
         (treasury, fees): (Arc<Treasury>, Arc<Fees>),
         (tip, snapshots, halt, control): (Arc<Tip>, Arc<Snapshots>, Halt, Arc<Control>),
     ) {
@@ -325,6 +345,7 @@ impl App {
             Parts {
                 store: outside.store.clone(),
                 journal,
+                handover,
                 router: market.router.clone(),
                 venues: market.venues.clone(),
                 rpc,

@@ -10,7 +10,7 @@ use crate::{
     api,
     config::{Cluster, Config, Secret},
     domain::Bps,
-    engine::{Admission, Holdings, Intake, Journal, Rehearsal},
+    engine::{Control, Holdings, Intake, Rehearsal},
     metrics,
 };
 
@@ -48,12 +48,14 @@ impl App {
         config: &Config,
         outside: &Outside,
         market: &Market,
-        journal: Journal,
-        (admission, rehearsal, metrics, holdings): (Admission, Rehearsal, Arc<api::MetricsPage>, Option<Arc<Holdings>>),
+        intake: Intake,
+        (rehearsal, metrics, control, holdings): (
+            Rehearsal,
+            Arc<api::MetricsPage>,
+            Arc<Control>,
+            Option<Arc<Holdings>>,
+        ),
     ) -> anyhow::Result<()> {
-        let control = admission.control.clone();
-        let intake =
-            Intake::new(journal, outside.store.clone(), outside.queue.clone(), market.rules.clone(), admission);
         let views = api::Views::new(market.rules.clone(), &explorer_query(config));
         let feed = Arc::new(api::Feed::new(views, config.events.capacity));
         let probes = api::Probes::new(

@@ -9,7 +9,8 @@ use solana_sdk::pubkey::Pubkey;
 use super::{
     Rents,
     deadline::Deadline,
-    execute::{Executor, StepError},
+    execute::{Executor, Unstored},
+    step::StepError,
 };
 use crate::{
     chain::{
@@ -32,14 +33,16 @@ impl Executor {
         &self,
         order: &mut Order,
         deadline: &Deadline,
+        unstored: &mut Unstored,
         signed_here: &mut bool,
     ) -> Result<(), StepError> {
         let OrderStatus::Building { quote } = &order.status else { return Ok(()) };
         let quote = quote.clone();
         if !quote.executable {
             let fill = Fill { amount_in: quote.amount_in, amount_out: quote.amount_out };
-            return self.append(order, OrderEvent::PaperFilled { venue: quote.venue, fill }).await;
+            return self.begin(order, OrderEvent::PaperFilled { venue: quote.venue, fill }, unstored).await;
         }
+        unstored.stored().await?;
         match self.attempt(order, &quote, deadline).await? {
             Built::Signed(attempt) => {
                 self.append(order, OrderEvent::Signed { attempt: *attempt }).await?;

@@ -5,26 +5,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Control, Journal, JournalError, Simulations, Treasury,
+    Control, Journal, Simulations, Treasury,
     deadline::{Deadline, overdue},
-    treasury::{Freshness, TreasuryError},
+    handover::Handover,
+    journal::Underway,
+    step::StepError,
 };
 use crate::{
-    chain::{ChainError, Confirmer, Halt, Records, Rpc, Snapshots, Tip, fees::Fees, push::Push},
-    domain::{
-        BaseUnits, ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Poison, Quote, QuoteRequest, Swap, VenueId,
-    },
-    router::{RouteError, Router},
-    store::{SharedStore, Shortfall, StoreError, Window},
-    venue::{Venue, VenueError, Venues},
+    chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, fees::Fees, push::Push},
+    domain::{ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Poison, VenueId},
+    router::Router,
+    store::{Line, SharedStore, StoreError},
+    venue::{Venue, Venues},
 };
 
 /// The longest rest between two tries of anything.
@@ -36,6 +33,8 @@ pub struct Parts {
     pub store: SharedStore,
     /// The one door.
     pub journal: Journal,
+    /// Orders that this very process accepted.
+    pub handover: Arc<Handover>,
     /// Finds the route.
     pub router: Arc<Router>,
     /// Writes the instruction and reads the fill.
@@ -108,118 +107,36 @@ pub struct Executor {
     pub(super) policy: Policy,
 }
 
+/// Events of one order that are handed over and not yet known to be stored: those of steps that nothing outside depends
+/// on, so that the store may commit them together.
+#[derive(Default)]
+pub(super) struct Unstored {
+    events: Vec<Underway>,
+    pub(super) line: Line,
+}
+
+impl Unstored {
+    /// Waits until they are stored.
+    pub(super) async fn stored(&mut self) -> Result<(), StoreError> {
+        for event in self.events.drain(..) {
+            event.stored().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits like that after an event that was refused and changed nothing: another one may take its place.
+    pub(super) async fn begin_anew(&mut self) -> Result<(), StoreError> {
+        self.stored().await?;
+        self.line = Line::default();
+        Ok(())
+    }
+}
+
 /// Why an order waits for something outside, as its events say it, and how often it has tried since.
 #[derive(Default)]
 struct Waiting {
     told: Option<ErrorCode>,
     tries: u32,
-}
-
-/// Why a step did not move the order.
-#[derive(Debug)]
-pub(super) enum StepError {
-    /// The order ends here.
-    Final(Failure),
-    /// The engine itself went wrong with this order, and would again: a person has to look.
-    Poisoned(String),
-    /// Worth another try, which is counted.
-    Again(Failure),
-    /// Something outside is down; the order waits as long as it takes.
-    Outage(Failure),
-    /// Trading is stopped; the order waits until it goes on.
-    Paused(Failure),
-    /// Someone else moved the order.
-    Moved,
-    /// The daemon stops.
-    Stopping,
-    /// The store did not answer, so nothing can be decided.
-    Store(StoreError),
-}
-
-impl StepError {
-    /// Sorts a failure by its code: does trying again change anything?
-    pub(super) fn from_failure(failure: Failure) -> Self {
-        match failure.code {
-            ErrorCode::RpcUnavailable | ErrorCode::StoreUnavailable => Self::Outage(failure),
-            ErrorCode::Paused => Self::Paused(failure),
-            ErrorCode::VenueUnavailable
-            | ErrorCode::RateLimited
-            | ErrorCode::QueueFull
-            | ErrorCode::Overloaded
-            | ErrorCode::TransactionFailed => Self::Again(failure),
-            ErrorCode::InvalidRequest
-            | ErrorCode::UnknownToken
-            | ErrorCode::InvalidAmount
-            | ErrorCode::InvalidSlippage
-            | ErrorCode::MalformedBody
-            | ErrorCode::UnsupportedMediaType
-            | ErrorCode::BodyTooLarge
-            | ErrorCode::Unauthorized
-            | ErrorCode::Forbidden
-            | ErrorCode::NotFound
-            | ErrorCode::MethodNotAllowed
-            | ErrorCode::Conflict
-            | ErrorCode::IdempotencyConflict
-            | ErrorCode::NoRoute
-            | ErrorCode::InsufficientLiquidity
-            | ErrorCode::InsufficientFunds
-            | ErrorCode::SlippageExceeded
-            | ErrorCode::CapExceeded
-            | ErrorCode::Expired
-            | ErrorCode::ChainReset => Self::Final(failure),
-            ErrorCode::Internal => Self::Poisoned(failure.reason),
-        }
-    }
-}
-
-impl From<JournalError> for StepError {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::Store(error) => error.into(),
-            JournalError::Illegal(error) => Self::Poisoned(format!("a step of the engine was impossible: {error}")),
-        }
-    }
-}
-
-impl From<StoreError> for StepError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::VersionConflict => Self::Moved,
-            StoreError::Paused => Self::Paused(Failure::new(ErrorCode::Paused, error.to_string())),
-            StoreError::Corrupt(_) | StoreError::Refused(_) => {
-                tracing::error!(%error, cause = ?std::error::Error::source(&error), "the store cannot take this order");
-                Self::Poisoned(error.to_string())
-            }
-            error => Self::Store(error),
-        }
-    }
-}
-
-impl From<ChainError> for StepError {
-    fn from(error: ChainError) -> Self {
-        Self::from_failure(Failure::new(error.code(), error.to_string()))
-    }
-}
-
-impl From<VenueError> for StepError {
-    fn from(error: VenueError) -> Self {
-        Self::from_failure(Failure::new(error.code(), error.to_string()))
-    }
-}
-
-impl From<RouteError> for StepError {
-    fn from(error: RouteError) -> Self {
-        Self::from_failure(Failure::new(error.code, error.reason))
-    }
-}
-
-impl From<TreasuryError> for StepError {
-    fn from(error: TreasuryError) -> Self {
-        match error {
-            TreasuryError::Chain(error) => error.into(),
-            TreasuryError::Store(error) => error.into(),
-        }
-    }
 }
 
 impl Executor {
@@ -238,9 +155,12 @@ impl Executor {
     /// # Errors
     /// When the store does not answer; the order is then where its last stored event left it.
     pub async fn drive(&self, id: OrderId, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
-        let order = match self.parts.store.order(id).await {
-            Err(StoreError::Corrupt(reason)) => return self.set_aside(id, Poison::Unreadable, reason).await,
-            order => order?,
+        let order = match self.parts.handover.take(id) {
+            Some(order) => Some(order),
+            None => match self.parts.store.order(id).await {
+                Err(StoreError::Corrupt(reason)) => return self.set_aside(id, Poison::Unreadable, reason).await,
+                order => order?,
+            },
         };
         let to_do = |order: &Order| order.set_aside.is_none() && order.status.has_work();
         let Some(mut order) = order.filter(to_do) else { return Ok(Drive::Done) };
@@ -265,10 +185,17 @@ impl Executor {
         let deadline = Deadline::of(order);
         let mut signed_here = false;
         let mut waiting = Waiting::default();
+        let mut unstored = Unstored::default();
         loop {
             let step = order.next_step();
             let outcome = match step {
-                NextStep::Nothing => return Ok(Drive::Done),
+                NextStep::Nothing => {
+                    drop(permit.take());
+                    match unstored.stored().await {
+                        Ok(()) => return Ok(Drive::Done),
+                        Err(error) => Err(error.into()),
+                    }
+                }
                 NextStep::Claim | NextStep::Route | NextStep::Build => {
                     if permit.is_none() {
                         permit = self.next_permit(stop).await;
@@ -278,9 +205,9 @@ impl Executor {
                     }
                     match (self.may_go_on(order, &deadline), step) {
                         (Err(error), _) => Err(error),
-                        (Ok(()), NextStep::Claim) => self.append(order, OrderEvent::Claimed).await,
-                        (Ok(()), NextStep::Route) => self.route(order).await,
-                        (Ok(()), _) => self.build(order, &deadline, &mut signed_here).await,
+                        (Ok(()), NextStep::Claim) => self.begin(order, OrderEvent::Claimed, &mut unstored).await,
+                        (Ok(()), NextStep::Route) => self.route(order, &mut unstored).await,
+                        (Ok(()), _) => self.build(order, &deadline, &mut unstored, &mut signed_here).await,
                     }
                 }
                 NextStep::Land => self.land(order, &mut permit, std::mem::take(&mut signed_here), stop).await,
@@ -294,7 +221,11 @@ impl Executor {
                     waiting = Waiting::default();
                     Ok(None)
                 }
-                Err(error) => self.absorb(order, error, &mut waiting).await,
+                // What becomes of the failure is stored after everything that was handed over before it.
+                Err(error) => match unstored.stored().await {
+                    Ok(()) => self.absorb(order, error, &mut waiting).await,
+                    Err(error) => Err(error.into()),
+                },
             };
             let rest = match absorbed {
                 Ok(None) => continue,
@@ -339,6 +270,17 @@ impl Executor {
         Ok(())
     }
 
+    /// Hands an event over that nothing outside depends on.
+    pub(super) async fn begin(
+        &self,
+        order: &mut Order,
+        event: OrderEvent,
+        unstored: &mut Unstored,
+    ) -> Result<(), StepError> {
+        unstored.events.push(self.parts.journal.begin(order, event, &unstored.line).await?);
+        Ok(())
+    }
+
     /// Stores what a failed step means for the order: its end, or a rest before the next try. What is no matter of
     /// trying comes back.
     async fn absorb(
@@ -376,111 +318,6 @@ impl Executor {
         self.parts.venues.iter().find(|venue| venue.id() == id).ok_or_else(|| {
             StepError::Final(Failure::new(ErrorCode::NoRoute, format!("venue {id} is not connected to this worker")))
         })
-    }
-
-    /// Asks the venues, fixes the bound and finds a wallet that can pay.
-    async fn route(&self, order: &mut Order) -> Result<(), StepError> {
-        if order.signatures >= self.policy.max_signatures {
-            return Err(StepError::Final(Failure::new(
-                ErrorCode::Expired,
-                format!("{} signatures expired without landing; nothing was swapped", order.signatures),
-            )));
-        }
-        let request = QuoteRequest { pair: order.pair(), swap: order.swap };
-        let pool = order.pool_wish.as_ref().map(|wish| wish.pool(&request.pair)).transpose();
-        let route = match pool.map_err(StepError::from_failure)?.flatten() {
-            Some(pool) => self.parts.router.route_in(&pool, &request).await?,
-            None => self.parts.router.route(&request).await?,
-        };
-        let limit = order.limit.unwrap_or_else(|| first_limit(order, &route.chosen));
-        within(order, &route.chosen, limit)?;
-        if !route.chosen.executable {
-            return self.append(order, OrderEvent::Routed { route, limit, wallet: None }).await;
-        }
-        let candidates = self.parts.treasury.candidates(order);
-        if candidates.is_empty() {
-            return Err(StepError::Final(Failure::new(
-                ErrorCode::InvalidRequest,
-                "the order's wallet is not one of this daemon's wallets",
-            )));
-        }
-        self.parts.treasury.allow(order, limit).map_err(StepError::Final)?;
-        let mut shortfall = None;
-        for freshness in [Freshness::Recent, Freshness::Since(Instant::now())] {
-            for address in &candidates {
-                let reservation = self.parts.treasury.reservation(address, order, limit, freshness).await?;
-                let event = OrderEvent::Routed { route: route.clone(), limit, wallet: Some(*address) };
-                match self.parts.journal.append(order, event, Some(&reservation)).await {
-                    Ok(_) => return Ok(()),
-                    Err(JournalError::Store(StoreError::ReservationRefused(lacking))) => shortfall = Some(lacking),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        let code = shortfall.map_or(ErrorCode::InsufficientFunds, |shortfall| shortfall.code());
-        Err(StepError::Final(Failure::new(code, lacking(order, shortfall))))
-    }
-}
-
-/// The bound that the first quote and the order's slippage make.
-pub(super) fn first_limit(order: &Order, quote: &Quote) -> BaseUnits {
-    match order.swap {
-        Swap::ExactIn(_) => quote.amount_out.min_out(order.slippage),
-        Swap::ExactOut(_) => quote.amount_in.max_in(order.slippage),
-    }
-}
-
-/// Whether the market is still within the bound, which never moves.
-pub(super) fn within(order: &Order, quote: &Quote, limit: BaseUnits) -> Result<(), StepError> {
-    let (broken, says) = match order.swap {
-        Swap::ExactIn(_) => (
-            quote.amount_out < limit,
-            format!(
-                "the best quote gives {} {}, the order demands at least {}",
-                quote.amount_out.to_ui(order.token_out.decimals),
-                order.token_out.symbol,
-                limit.to_ui(order.token_out.decimals)
-            ),
-        ),
-        Swap::ExactOut(_) => (
-            quote.amount_in > limit,
-            format!(
-                "the best quote costs {} {}, the order allows at most {}",
-                quote.amount_in.to_ui(order.token_in.decimals),
-                order.token_in.symbol,
-                limit.to_ui(order.token_in.decimals)
-            ),
-        ),
-    };
-    if broken { Err(StepError::Final(Failure::new(ErrorCode::SlippageExceeded, says))) } else { Ok(()) }
-}
-
-fn lacking(order: &Order, shortfall: Option<Shortfall>) -> String {
-    match shortfall {
-        Some(Shortfall::Lamports { needed, free }) => format!(
-            "the swap with fees and rent needs {} SOL, the wallet has {} SOL free: fund it or trade less",
-            BaseUnits::new(needed.get()).to_ui(9),
-            BaseUnits::new(free.get()).to_ui(9)
-        ),
-        Some(Shortfall::Tokens { needed, free }) => format!(
-            "the swap needs {} {token}, the wallet has {} {token} free: fund it or trade less",
-            needed.to_ui(order.token_in.decimals),
-            free.to_ui(order.token_in.decimals),
-            token = order.token_in.symbol
-        ),
-        Some(Shortfall::Cap { window, cap, spent, needed }) => format!(
-            "{needed} {token} more would exceed the cap of {cap} {token} in an hour {of}; {spent} {token} are spent or \
-             promised: trade less or later",
-            needed = needed.to_ui(order.token_in.decimals),
-            cap = cap.to_ui(order.token_in.decimals),
-            spent = spent.to_ui(order.token_in.decimals),
-            of = match window {
-                Window::All => "for all orders",
-                Window::Wallet => "for this wallet",
-            },
-            token = order.token_in.symbol
-        ),
-        None => "no wallet can pay for this order".to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use solana_sdk::pubkey::Pubkey;
 use time::OffsetDateTime;
 
 use super::{
-    Control, Journal, JournalError,
+    Control, Handover, Journal, JournalError,
     places::{Place, Places},
 };
 use crate::{
@@ -111,20 +111,22 @@ pub struct Intake {
     pub(super) queue: SharedQueue,
     rules: Arc<Rules>,
     admission: Admission,
+    handover: Arc<Handover>,
     places: Places,
 }
 
 impl Intake {
-    /// Accepts orders by `rules` that pass `admission`.
+    /// Accepts orders by `rules` that pass `admission`, and leaves them in `handover`.
     pub fn new(
         journal: Journal,
         store: SharedStore,
         queue: SharedQueue,
         rules: Arc<Rules>,
         admission: Admission,
+        handover: Arc<Handover>,
     ) -> Self {
         let places = Places::new(admission.max_depth);
-        Self { journal, store, queue, rules, admission, places }
+        Self { journal, store, queue, rules, admission, handover, places }
     }
 
     /// What may be traded.
@@ -185,6 +187,7 @@ impl Intake {
         };
         match self.journal.create(&order, key.as_ref()).await? {
             Creation::New(_) => {
+                self.handover.leave(&order);
                 if let Err(error) = self.queue.push(&[order.id]).await {
                     tracing::warn!(order_id = %order.id, %error, "order stored but not queued: the sweeper will");
                 }
@@ -202,9 +205,14 @@ impl Intake {
         if let Some(failure) = self.admission.control.stopped() {
             return Err(SubmitError::Paused(failure.reason));
         }
-        // An unreachable queue does not refuse orders: the store has them and the sweeper queues them later. The bound
-        // holds all the same.
-        let depth = match self.queue.depth().await {
+        // A recent count will do while the bound is far. An unreachable queue does not refuse orders: the store has them and
+        // the sweeper queues them later. The bound holds all the same.
+        let depth = match self.queue.depth_lately().await {
+            Ok(depth) if depth < self.admission.max_depth / 2 => Ok(depth),
+            Ok(_) => self.queue.depth().await,
+            Err(error) => Err(error),
+        };
+        let depth = match depth {
             Ok(depth) => depth,
             Err(_) => self.store.open_count().await?,
         };

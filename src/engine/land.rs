@@ -10,7 +10,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     effects::Effects,
-    execute::{Executor, StepError, Stop},
+    execute::{Executor, Stop},
+    step::StepError,
 };
 use crate::{
     chain::{

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::{
     build::{draft, explained},
-    execute::{StepError, first_limit, within},
+    route::{first_limit, within},
     simulations::unit_limit,
+    step::StepError,
     treasury::{Freshness, Treasury},
 };
 use crate::{

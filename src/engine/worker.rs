@@ -4,6 +4,7 @@
 //! order has nothing left to do; a worker that dies stops renewing and another takes over.
 
 use std::{
+    cmp::Ordering,
     collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
@@ -14,6 +15,7 @@ use futures_util::FutureExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +26,9 @@ use crate::{
     queue::{Claim, SharedQueue},
 };
 
+/// The most jobs claimed at once.
+const LARGEST_BATCH: usize = 128;
+const MOST_DOUBLINGS: u32 = 6;
 /// The rest after the queue did not answer.
 const QUEUE_REST: Duration = Duration::from_millis(500);
 
@@ -78,6 +83,29 @@ impl Drop for Entry {
     }
 }
 
+/// How many jobs are claimed at once: no more than a worker's signers take up at once, so that the rest is left to others,
+/// unless they turn out to be faster than the queue. Then it grows.
+#[derive(Default)]
+struct Batch {
+    /// How often it has doubled.
+    doublings: u32,
+}
+
+impl Batch {
+    fn size(&self, signers: usize) -> usize {
+        (signers << self.doublings).min(LARGEST_BATCH).max(1)
+    }
+
+    /// Takes in how long the signers waited for the jobs, and then the jobs for the signers.
+    fn learn(&mut self, got: usize, signers_waited: Duration, jobs_waited: Duration) {
+        self.doublings = match signers_waited.cmp(&jobs_waited) {
+            Ordering::Greater if got >= 2 => (self.doublings + 1).min(MOST_DOUBLINGS),
+            Ordering::Less => self.doublings.saturating_sub(1),
+            _ => self.doublings,
+        };
+    }
+}
+
 /// One process's worker.
 pub struct Worker {
     executor: Arc<Executor>,
@@ -115,27 +143,29 @@ impl Worker {
     async fn claim_and_drive(self: Arc<Self>, stop: &Stop) {
         let room = Arc::new(Semaphore::new(self.max_in_flight));
         let mut driving = JoinSet::new();
+        let mut batch = Batch::default();
         loop {
             while let Some(ended) = driving.try_join_next() {
                 report(ended);
             }
-            let job = async {
-                let slot = room.clone().acquire_owned().await.ok()?;
+            let jobs = async {
                 // Claimed only when a signer is free, but not holding one while the queue is empty: orders that come
                 // back from a rest need it.
+                drop(room.acquire().await.ok()?);
                 drop(self.executor.signers().acquire().await.ok()?);
-                Some((slot, self.queue.claim().await))
+                Some(self.queue.claim(batch.size(self.signers).min(room.available_permits())).await)
             };
-            let (slot, claim) = tokio::select! {
+            let asked = Instant::now();
+            let claims = tokio::select! {
                 biased;
                 () = stop.soft.cancelled() => break,
-                job = job => match job {
-                    Some(job) => job,
+                jobs = jobs => match jobs {
+                    Some(claims) => claims,
                     None => break,
                 },
             };
-            let claim = match claim {
-                Ok(claim) => claim,
+            let claims = match claims {
+                Ok(claims) => claims,
                 Err(error) => {
                     tracing::warn!(%error, "no job can be claimed");
                     tokio::select! {
@@ -144,27 +174,36 @@ impl Worker {
                     }
                 }
             };
-            let entry = match self.active.enter(&claim) {
-                Ok(entry) => entry,
-                Err(other) => {
-                    // The same order under a second job: the first one serves it.
-                    if other.handle != claim.handle {
-                        self.ack(&claim).await;
+            let (got, waited) = (claims.len(), asked.elapsed());
+            let claimed = Instant::now();
+            for claim in claims {
+                let entry = match self.active.enter(&claim) {
+                    Ok(entry) => entry,
+                    Err(other) => {
+                        // The same order under a second job: the first one serves it.
+                        if other.handle != claim.handle {
+                            self.ack(&claim).await;
+                        }
+                        continue;
                     }
-                    continue;
-                }
-            };
-            let permit = tokio::select! {
-                biased;
-                () = stop.soft.cancelled() => break,
-                permit = self.executor.signers().clone().acquire_owned() => permit,
-            };
-            let Ok(permit) = permit else { break };
-            let (worker, stop) = (self.clone(), stop.clone());
-            driving.spawn(async move {
-                let _slot = slot;
-                worker.drive(claim, entry, permit, &stop).await;
-            });
+                };
+                let place = async {
+                    let slot = room.clone().acquire_owned().await.ok()?;
+                    Some((slot, self.executor.signers().clone().acquire_owned().await.ok()?))
+                };
+                let place = tokio::select! {
+                    biased;
+                    () = stop.soft.cancelled() => None,
+                    place = place => place,
+                };
+                let Some((slot, permit)) = place else { break };
+                let (worker, stop) = (self.clone(), stop.clone());
+                driving.spawn(async move {
+                    let _slot = slot;
+                    worker.drive(claim, entry, permit, &stop).await;
+                });
+            }
+            batch.learn(got, waited, claimed.elapsed());
         }
         while let Some(ended) = driving.join_next().await {
             report(ended);

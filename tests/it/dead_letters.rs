@@ -20,12 +20,11 @@ use swapd::{
         Quote, QuoteRequest, Status, Swap, Token, VenueId,
     },
     engine::{
-        Control, Executor, Journal, Parts, Policy, Rents, Simulations, Treasury,
+        Control, Executor, Handover, Journal, Parts, Policy, Rents, Simulations, Treasury,
         execute::Stop,
         simulations::Simulate,
         worker::{Active, Worker},
     },
-    events::{self, BusOptions},
     queue::{self, QueueOptions},
     router::{Mode, Router},
     store,
@@ -286,9 +285,8 @@ async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
     let venues: Vec<Arc<dyn Venue>> = vec![buggy.clone()];
 
     let store = store::open(&world.embedded().store).await.unwrap();
-    let bus = events::open("local:", &BusOptions::default()).await.unwrap();
     let queue = queue::open("memory:", &QueueOptions::default()).await.unwrap();
-    let journal = Journal::new(store.clone(), bus);
+    let journal = Journal::new(store.clone());
     let wallets = Wallet::load_dir(&world.keys()).unwrap().into_iter().map(Arc::new).collect();
     let rents = Rents::read(&rpc).await.unwrap();
     let (halt, _halting) = Halt::new(rpc.clone());
@@ -305,6 +303,7 @@ async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
     let parts = Parts {
         store: store.clone(),
         journal: journal.clone(),
+        handover: Arc::new(Handover::new(0)),
         router: Arc::new(Router::new(venues.clone(), Duration::from_secs(5), Mode::QuoteOnly)),
         venues,
         rpc: rpc.clone(),

@@ -77,8 +77,7 @@ async fn died_after(
     };
 
     let store = swapd::store::open(&setup.store).await.unwrap();
-    let bus = swapd::events::open("local:", &swapd::events::BusOptions::default()).await.unwrap();
-    let journal = Journal::new(store.clone(), bus);
+    let journal = Journal::new(store.clone());
     let new = NewOrder {
         kind: OrderKind::Market,
         dialect: Dialect::V1,

@@ -10,7 +10,7 @@ use swapd::{
     app::Gallery,
     chain::{Rpc, fees::Fees},
     domain::{Bps, Lamports, Order, OrderEvent, OrderId, Rules, StoredEvent, Token},
-    engine::{Admission, Control, Intake, Journal, Rehearsal, Rents, Treasury},
+    engine::{Admission, Announcer, Control, Handover, Intake, Journal, Rehearsal, Rents, Treasury},
     events::{self, BusOptions, SharedBus},
     queue::{self, QueueOptions, SharedQueue},
     router::{Mode, Router},
@@ -109,11 +109,19 @@ impl Served {
         let store = store::open(store_url).await.unwrap();
         let queue = queue::open("memory:", &QueueOptions::default()).await.unwrap();
         let bus = events::open(bus_url, &BusOptions::default()).await.unwrap();
-        let journal = Journal::new(store.clone(), bus.clone());
+        let journal = Journal::new(store.clone());
+        let announcer = Announcer::new(&store, bus.clone());
         let rules = Arc::new(rules());
         let control = Arc::new(Control::open(store.clone(), None).await.unwrap());
         let admission = Admission { wallets: None, max_depth: 1_000, caps: Arc::default(), control: control.clone() };
-        let intake = Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), admission);
+        let intake = Intake::new(
+            journal.clone(),
+            store.clone(),
+            queue.clone(),
+            rules.clone(),
+            admission,
+            Arc::new(Handover::new(0)),
+        );
         let feed = Arc::new(Feed::new(Views::new(rules, "?cluster=devnet"), buffer));
         let switches = Arc::new(Switches::default());
         let probes = Probes::new(store.clone(), queue.clone(), bus.clone(), None, switches.clone());
@@ -145,6 +153,7 @@ impl Served {
         let mut tasks = JoinSet::new();
         let (feed_store, feed_bus, feed_end) = (store.clone(), bus.clone(), shutdown.clone());
         tasks.spawn(async move { feed.run(feed_store, feed_bus, feed_end).await });
+        tasks.spawn(announcer.run(shutdown.clone()));
         let (running_bus, bus_end) = (bus.clone(), shutdown.clone());
         tasks.spawn(async move { running_bus.run(bus_end).await });
         let (state, end) = (ApiState::new(parts, options), shutdown.clone());
