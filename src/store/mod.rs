@@ -12,6 +12,7 @@
 //!   marks    the part of it for orders that are set aside or taken up
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
 //!   tables   the statements that store many rows at once, in both dialects
+//! WebhookStore, on the same connections, outside the groups: no order waits for what is told to receivers
 //! ```
 
 mod change;
@@ -25,6 +26,7 @@ mod rows;
 mod spending;
 mod sqlite;
 mod tables;
+pub mod webhooks;
 mod writer;
 
 use std::{io, sync::Arc};
@@ -44,6 +46,7 @@ use crate::domain::{
 pub use keys::{KeyRecord, Scope};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
+pub use webhooks::WebhookStore;
 
 /// What can go wrong with a store.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -327,7 +330,7 @@ pub struct Unfinished {
 /// The store's contract. All calls are cancel-safe: a dropped call may or may not have committed, never half. Every
 /// call answers within about five seconds, with `Unavailable` if the database does not.
 #[async_trait]
-pub trait OrderStore: Send + Sync {
+pub trait OrderStore: WebhookStore + Send + Sync {
     /// Stores a new order with its `Created` event (seq 1), and the key if there is one, in one commit.
     /// An id that is stored already is a `VersionConflict`.
     async fn create(&self, order: &Order, key: Option<&IdempotencyKey>) -> Result<Creation, StoreError>;
