@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 
 mod legacy;
 mod sections;
+mod webhooks;
 
 pub use sections::{
     Api, CapAmount, Caps, Chain, Cluster, Control, Engine, Events, Limits, Localnet, MeteoraMock, Metrics, Mode,
     Orders, Queue, RaydiumCpmm, Router, Simulate, Store, Token, Wallets,
 };
+pub use webhooks::Webhooks;
 
 /// The profiles that need no file.
 const PROFILES: [(&str, &str); 3] = [
@@ -93,6 +95,9 @@ pub struct Config {
     /// How orders are executed.
     #[serde(default)]
     pub engine: Engine,
+    /// Who is told of orders' events.
+    #[serde(default)]
+    pub webhooks: Webhooks,
     /// How much may be spent.
     #[serde(default)]
     pub caps: Caps,
@@ -193,6 +198,17 @@ impl Config {
         }
         if self.engine.signers == 0 || self.engine.max_in_flight < self.engine.signers {
             return nonsense("`engine.signers` must be at least 1 and at most `engine.max_in_flight`");
+        }
+        let webhooks = &self.webhooks;
+        if webhooks.in_flight == 0
+            || webhooks.max_tries == 0
+            || webhooks.timeout.is_zero()
+            || webhooks.backoff.is_zero()
+        {
+            return nonsense("`webhooks.in_flight`, `.max_tries`, `.timeout` and `.backoff` must be above zero");
+        }
+        if webhooks.longest_backoff < webhooks.backoff {
+            return nonsense("`webhooks.longest_backoff` must be at least `webhooks.backoff`");
         }
         if self.engine.max_signatures == 0 {
             return nonsense("`engine.max_signatures` must be at least 1");
