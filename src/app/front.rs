@@ -1,17 +1,18 @@
 //! Front: what an api role serves, and the page of metrics that every role serves.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 
 use super::{App, LAST_STEP, Market, Outside};
 use crate::{
     api,
-    config::{Cluster, Config, Secret},
+    config::{self, Cluster, Config, Secret},
     domain::Bps,
     engine::{Admission, Holdings, Intake, Journal, Rehearsal},
     metrics,
+    webhooks::{self, Schedule, Webhooks},
 };
 
 impl App {
@@ -55,7 +56,8 @@ impl App {
         let intake =
             Intake::new(journal, outside.store.clone(), outside.queue.clone(), market.rules.clone(), admission);
         let views = api::Views::new(market.rules.clone(), &explorer_query(config));
-        let feed = Arc::new(api::Feed::new(views, config.events.capacity));
+        let feed = Arc::new(api::Feed::new(views.clone(), config.events.capacity));
+        let webhooks = Arc::new(self.spawn_webhooks(config, outside, views)?);
         let probes = api::Probes::new(
             outside.store.clone(),
             outside.queue.clone(),
@@ -82,6 +84,7 @@ impl App {
                 probes: Arc::new(probes),
                 metrics,
                 control,
+                webhooks,
                 holdings,
                 gallery: self.gallery.handle(),
             },
@@ -122,6 +125,40 @@ impl App {
         }
         Ok(())
     }
+
+    /// Who is told of events over HTTP, as the streams tell them.
+    fn spawn_webhooks(&mut self, config: &Config, outside: &Outside, views: api::Views) -> anyhow::Result<Webhooks> {
+        let settings = webhook_settings(&config.webhooks)?;
+        let webhooks = Webhooks::new(outside.store.clone(), settings).context("webhooks cannot be served")?;
+        let render: webhooks::Render = Arc::new(move |event| views.event(event).to_string());
+        let (deliverer, hard) = (webhooks.deliverer(outside.bus.clone(), render), self.stop.hard.clone());
+        self.tasks.spawn(async move {
+            deliverer.run(hard).await;
+            "webhooks"
+        });
+        Ok(webhooks)
+    }
+}
+
+/// How webhooks are served.
+fn webhook_settings(config: &config::Webhooks) -> anyhow::Result<webhooks::Settings> {
+    let schedule = Schedule { backoff: config.backoff, longest: config.longest_backoff, max_tries: config.max_tries };
+    if schedule.shortest_life() < config.disable_after {
+        let life = humantime::format_duration(Duration::from_secs(schedule.shortest_life().as_secs()));
+        bail!(
+            "the tries of a delivery may be over after {life}, so an outage of a receiver would lose events: lower \
+             `webhooks.disable_after` or raise `webhooks.max_tries`"
+        );
+    }
+    Ok(webhooks::Settings {
+        allow_private: config.allow_private,
+        most: config.max,
+        timeout: config.timeout,
+        in_flight: config.in_flight,
+        schedule,
+        disable_after: config.disable_after,
+        keep: config.keep,
+    })
 }
 
 /// How the explorer is told which cluster a signature is on.

@@ -4,6 +4,8 @@
 //! codes are the domain's own types.
 #![expect(dead_code, reason = "described, never built")]
 
+pub mod webhooks;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
