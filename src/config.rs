@@ -3,7 +3,7 @@
 //! Order: the built-in profile or a file, then `SWAPD_*` variables (`SWAPD_STORE__URL`), then the names that the older
 //! engines used. Unknown keys are refused. After start nothing reads the environment. Secrets show as `***`.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use figment::{
     Figment,
@@ -207,8 +207,12 @@ impl Config {
         {
             return nonsense("`webhooks.in_flight`, `.max_tries`, `.timeout` and `.backoff` must be above zero");
         }
-        if webhooks.longest_backoff < webhooks.backoff {
-            return nonsense("`webhooks.longest_backoff` must be at least `webhooks.backoff`");
+        let longest = Duration::from_secs(30 * 24 * 60 * 60);
+        if webhooks.longest_backoff < webhooks.backoff || webhooks.longest_backoff > longest {
+            return nonsense("`webhooks.longest_backoff` must be from `webhooks.backoff` to 30 days");
+        }
+        if webhooks.disable_after > longest {
+            return nonsense("`webhooks.disable_after` must be at most 30 days");
         }
         if self.engine.max_signatures == 0 {
             return nonsense("`engine.max_signatures` must be at least 1");
@@ -298,6 +302,22 @@ mod tests {
         assert!(matches!(Config::from_toml(&elsewhere), Err(ConfigError::Nonsense(_))));
         let named = elsewhere.replace("[chain]", "[chain]\nrpc_url = \"http://127.0.0.1:8899\"");
         assert!(Config::from_toml(&named).unwrap().localnet.is_none());
+    }
+
+    #[test]
+    fn webhooks_that_could_never_be_served_are_refused() {
+        let refused = |change: fn(&mut Webhooks)| {
+            let mut config = Config::from_toml(PROFILES[1].1).unwrap();
+            change(&mut config.webhooks);
+            matches!(config.validate(), Err(ConfigError::Nonsense(_)))
+        };
+        assert!(!refused(|_| {}));
+        assert!(refused(|it| it.in_flight = 0));
+        assert!(refused(|it| it.max_tries = 0));
+        assert!(refused(|it| it.timeout = Duration::ZERO));
+        assert!(refused(|it| it.backoff = Duration::ZERO));
+        assert!(refused(|it| it.longest_backoff = it.backoff / 2));
+        assert!(refused(|it| it.disable_after = Duration::MAX));
     }
 
     #[test]

@@ -173,3 +173,17 @@ fn explorer_query(config: &Config) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_of_a_receiver_cannot_use_up_a_deliverys_tries() {
+        let settings = webhook_settings(&config::Webhooks::default()).unwrap();
+        assert!(settings.schedule.shortest_life() >= settings.disable_after);
+        let hasty = config::Webhooks { max_tries: 20, ..config::Webhooks::default() };
+        let refused = webhook_settings(&hasty).unwrap_err().to_string();
+        assert!(refused.contains("webhooks.max_tries"), "{refused}");
+    }
+}

@@ -76,6 +76,8 @@ pub struct Deliverer {
     failing: HashMap<WebhookId, Failing>,
     /// Webhooks with gauges.
     shown: HashSet<WebhookId>,
+    /// Those of them that are disabled, which was said.
+    disabled: HashSet<WebhookId>,
     pruned: Option<Instant>,
 }
 
@@ -109,6 +111,7 @@ impl Deliverer {
             unstored: Vec::new(),
             failing: HashMap::new(),
             shown: HashSet::new(),
+            disabled: HashSet::new(),
             pruned: None,
         }
     }
@@ -316,9 +319,16 @@ impl Deliverer {
             let oldest = webhook.oldest_pending.filter(|_| webhook.disabled.is_none());
             gauges(webhook.id, webhook.pending, oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0)));
         }
-        let disabled = webhooks.iter().filter(|webhook| webhook.disabled.is_some()).count();
-        metrics::gauge!(names::WEBHOOKS_DISABLED).set(names::as_gauge(disabled as u64));
-        self.shown = there;
+        let mut disabled = HashSet::new();
+        for webhook in webhooks {
+            let Some(why) = &webhook.disabled else { continue };
+            if !self.disabled.contains(&webhook.id) {
+                tracing::warn!(webhook = %webhook.id, reason = why.reason, "a webhook is disabled");
+            }
+            disabled.insert(webhook.id);
+        }
+        metrics::gauge!(names::WEBHOOKS_DISABLED).set(names::as_gauge(disabled.len() as u64));
+        (self.shown, self.disabled) = (there, disabled);
     }
 }
 

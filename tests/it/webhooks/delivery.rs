@@ -17,10 +17,13 @@ use swapd::{
 use time::OffsetDateTime;
 
 use super::{Ground, wanting};
-use crate::support::{
-    eventually,
-    receiver::{Receiver, Reply, in_order_and_once, webhook_settings},
-    servers,
+use crate::{
+    store_contract::sample,
+    support::{
+        eventually,
+        receiver::{Receiver, Reply, in_order_and_once, webhook_settings},
+        servers,
+    },
 };
 
 /// A story told on both stores.
@@ -138,6 +141,19 @@ async fn a_slow_receiver_delays_no_other() {
     ground.orders(20).await;
     in_order_and_once(&quick.has_taken(60).await);
     assert_eq!(slow.has_heard(4).await.len(), 4, "no more than may be under way");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bus_does_not_tell_is_delivered_all_the_same() {
+    let ground = Ground::new().await;
+    let process = ground.process(webhook_settings());
+    let receiver = Receiver::start().await;
+    process.webhook(&receiver).await;
+    for _ in 0..3 {
+        sample::stored(&ground.store).await; // past the journal, which would publish it
+    }
+    in_order_and_once(&receiver.has_taken(3).await);
     process.stop().await;
 }
 

@@ -49,6 +49,8 @@ async fn swaps_are_told_once_by_two_api_processes_of_which_one_dies() {
         heard.signed_with(made["secret"].as_str().unwrap());
     }
     assert_eq!(receiver.heard().len(), taken.len(), "nothing is told twice");
+    let metrics = reqwest::get(format!("{}/metrics", second.url())).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("swapd_webhook_tries_total{result=\"delivered\"}"), "{metrics}");
     let (_, page) = second.get(&format!("/v1/webhooks/{}/deliveries?limit=3", made["id"].as_str().unwrap())).await;
     assert_eq!(page["deliveries"].as_array().unwrap().len(), 3);
     assert_eq!(page["nextCursor"], page["deliveries"][2]["id"]);
