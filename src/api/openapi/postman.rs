@@ -59,7 +59,8 @@ fn entries(value: &Value) -> Box<dyn Iterator<Item = (&str, &Value)> + '_> {
 
 /// Whether an answer to it has an end.
 fn ends(operation: &Value) -> bool {
-    successes(operation).any(|(_, response)| entries(&response["content"]).any(|(kind, _)| kind != EVENT_STREAM))
+    let streams = |response: &Value| entries(&response["content"]).any(|(kind, _)| kind == EVENT_STREAM);
+    successes(operation).next().is_some() && !successes(operation).any(|(_, response)| streams(response))
 }
 
 fn successes(operation: &Value) -> impl Iterator<Item = (&str, &Value)> {

@@ -141,7 +141,7 @@ async fn every_request_of_the_postman_collection_is_answered_as_described() {
     let served = Served::start().await;
     let collection = served.get("/postman.json").await.body;
     assert!(collection["info"]["schema"].as_str().unwrap().ends_with("/v2.1.0/collection.json"));
-    let (mut ids, mut asked) = (BTreeMap::new(), Vec::new());
+    let (mut ids, mut asked) = (BTreeMap::<_, String>::new(), Vec::new());
     for folder in collection["item"].as_array().unwrap() {
         for item in folder["item"].as_array().unwrap() {
             let request = &item["request"];
