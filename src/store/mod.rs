@@ -275,6 +275,17 @@ pub struct OrderFilter {
     pub before: Option<OrderId>,
 }
 
+/// An order whose row this version cannot read: what can be said of it all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which one.
+    pub id: OrderId,
+    /// Its status.
+    pub status: Status,
+    /// What is wrong with its row.
+    pub reason: String,
+}
+
 /// The open orders of one status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Census {
@@ -358,8 +369,9 @@ pub trait OrderStore: WebhookStore + Send + Sync {
     /// All attempts of the order, first to last.
     async fn attempts(&self, id: OrderId) -> Result<Vec<AttemptRow>, StoreError>;
 
-    /// Orders, newest first, at most `limit`; their attempts without wire bytes.
-    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError>;
+    /// Orders, newest first, at most `limit`; their attempts without wire bytes. One that cannot be read has its place,
+    /// too, and hides no other.
+    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Result<Order, Unreadable>>, StoreError>;
 
     /// Events of all orders with a cursor above `cursor`, in order, at most `limit`.
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Promised,
-    Reservation, StoreError, Unfinished,
+    Reservation, StoreError, Unfinished, Unreadable,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
@@ -44,7 +44,7 @@ const READERS: u32 = 8;
 /// The lock under which writers take turns. Advisory locks belong to one database.
 const WRITERS_LOCK: i64 = 0x7377_6170_6401;
 
-const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
+const ORDER: &str = "id::text, kind, dialect, status::text, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
     token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, pool_wish::text, \
     signatures::bigint, retries::bigint, version, expires_at, created_at, updated_at, set_aside_at, \
@@ -276,10 +276,14 @@ impl OrderStore for PostgresStore {
         self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::attempt).collect()
     }
 
-    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
+    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Result<Order, Unreadable>>, StoreError> {
         // Not persistent: a prepared page would end up with one plan for rare and common filters alike.
         let mut page = listing::page(ORDER, "::uuid", filter, limit);
-        self.read(page.build().persistent(false).fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
+        self.read(page.build().persistent(false).fetch_all(&self.read_pool))
+            .await?
+            .iter()
+            .map(columns::listed)
+            .collect()
     }
 
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{
     AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, OrderFilter, OrderStore, PAUSED, Promised,
-    Reservation, StoreError, Unfinished,
+    Reservation, StoreError, Unfinished, Unreadable,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
@@ -36,7 +36,7 @@ const READ: Duration = Duration::from_secs(5);
 /// Connections that read. The file's readers never wait for its writer.
 const READERS: u32 = 4;
 
-const ORDER: &str = "id, kind, dialect, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
+const ORDER: &str = "id, kind, dialect, status, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
     token_out_symbol, token_out_mint, token_out_decimals, token_out_program, mode, amount, slippage_bps, limit_amount, \
     wallet, pool_wish, signatures, retries, version, expires_at, created_at, updated_at, set_aside_at, \
     set_aside_cause, set_aside_reason, unknown_since, unknown_reason";
@@ -301,9 +301,9 @@ impl OrderStore for SqliteStore {
         read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::attempt).collect()
     }
 
-    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
+    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Result<Order, Unreadable>>, StoreError> {
         let mut page = listing::page(ORDER, "", filter, limit);
-        read(page.build().persistent(false).fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
+        read(page.build().persistent(false).fetch_all(&self.read_pool)).await?.iter().map(columns::listed).collect()
     }
 
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

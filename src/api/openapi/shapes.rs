@@ -16,8 +16,8 @@ use utoipa::{
 
 use super::text_header;
 use crate::domain::{
-    Attempt, BaseUnits, Bps, Dialect, ErrorCode, Failure, Lamports, OrderId, OrderKind, Poison, QuoteOutcome, Refusal,
-    Slot, Status, StoredEvent, Token, VenueId,
+    Attempt, BaseUnits, Bps, Dialect, ErrorCode, Failure, Lamports, OrderId, OrderKind, Poison, PoolWish, QuoteOutcome,
+    Refusal, Slot, Status, StoredEvent, Token, VenueId,
 };
 
 /// An amount in both of its forms.
@@ -92,6 +92,9 @@ pub struct OrderFields {
     /// Who pays.
     #[schema(required)]
     wallet: Option<String>,
+    /// The pool and the direction that its client insists on, if it does.
+    #[schema(required)]
+    pool_wish: Option<PoolWish>,
     #[schema(required)]
     venue: Option<VenueId>,
     /// The signature that may land or has landed.
@@ -241,11 +244,36 @@ pub struct OrderInFull {
     attempts: Vec<AttemptView>,
 }
 
+/// An order of a list, or what can be said of one whose stored row cannot be read.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum ListedOrder {
+    Order(Box<OrderView>),
+    Unreadable(UnreadableOrder),
+}
+
+/// An order whose stored row this version cannot read.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnreadableOrder {
+    id: OrderId,
+    status: Status,
+    unreadable: UnreadableBecause,
+}
+
+/// That it is so.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnreadableBecause {
+    code: ErrorCode,
+    message: String,
+}
+
 /// A page of orders, newest first.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OrdersPage {
-    orders: Vec<OrderView>,
+    orders: Vec<ListedOrder>,
     /// What `cursor` takes for the next page; null on the last one.
     #[schema(required)]
     next_cursor: Option<OrderId>,
