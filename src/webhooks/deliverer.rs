@@ -5,7 +5,7 @@
 //! so a slow receiver delays nobody else. Survives outages of store, bus and receivers.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Settings,
-    sender::{Outgoing, Sender},
+    Schedule, Settings,
+    attempt::{attempt, dice},
+    sender::Sender,
 };
 use crate::{
     domain::StoredEvent,
@@ -30,7 +31,7 @@ use crate::{
     metrics as names,
     store::{
         SharedStore, StoreError,
-        webhooks::{Answer, DeliveryId, Due, FanOut, Next, Tried, Webhook, WebhookId},
+        webhooks::{Answer, DeliveryId, FanOut, Next, Tried, Webhook, WebhookId},
     },
 };
 
@@ -49,8 +50,10 @@ const RENEW_BELOW: Duration = Duration::from_secs(4);
 const PRUNE_EVERY: Duration = Duration::from_secs(5);
 /// How long tries under way may take once nothing new begins.
 const LAST_TRIES: Duration = Duration::from_secs(1);
-/// Failures in a row after which a receiver is only probed.
+/// Failures in a row after which a receiver is only probed, and how often.
 const TRIP: u32 = 10;
+const PROBES: Schedule =
+    Schedule { backoff: Duration::from_secs(1), longest: Duration::from_secs(60), max_tries: u32::MAX };
 
 /// An event as the receivers get it.
 pub type Render = Arc<dyn Fn(&StoredEvent) -> String + Send + Sync>;
@@ -86,6 +89,12 @@ pub struct Deliverer {
 struct Failing {
     failures: u32,
     until: Option<Instant>,
+}
+
+impl Failing {
+    const fn is_probed(&self) -> bool {
+        self.failures >= TRIP
+    }
 }
 
 impl Deliverer {
@@ -209,10 +218,10 @@ impl Deliverer {
         let mut steps = Vec::new();
         for webhook in webhooks.iter().filter(|webhook| webhook.cursor < newest && webhook.pending < WINDOW) {
             // As a rule all of them are at the same place.
-            if !pages.contains_key(&webhook.cursor) {
-                pages.insert(webhook.cursor, self.store.event_heads(webhook.cursor, PAGE).await?);
-            }
-            let page = &pages[&webhook.cursor];
+            let page = match pages.entry(webhook.cursor) {
+                Entry::Occupied(page) => page.into_mut(),
+                Entry::Vacant(place) => place.insert(self.store.event_heads(webhook.cursor, PAGE).await?),
+            };
             let Some(last) = page.last() else { continue };
             let wanted = page.iter().filter(|event| webhook.filter.wants(event)).cloned().collect();
             steps.push(FanOut { webhook: webhook.id, from: webhook.cursor, to: last.cursor, wanted });
@@ -230,7 +239,7 @@ impl Deliverer {
     /// Starts the tries of a webhook that are due, as far as it has room.
     async fn start(&mut self, webhook: Webhook) -> Result<(), StoreError> {
         let busy: HashSet<DeliveryId> = self.busy(webhook.id).collect();
-        let probed = self.failing.get(&webhook.id).filter(|failing| failing.failures >= TRIP);
+        let probed = self.failing.get(&webhook.id).filter(|failing| failing.is_probed());
         if probed.and_then(|failing| failing.until).is_some_and(|until| Instant::now() < until) {
             return Ok(());
         }
@@ -266,7 +275,7 @@ impl Deliverer {
 
     /// Takes in what came of a try.
     fn note(&mut self, ended: Result<(Id, Tried), JoinError>) {
-        let tried = match ended {
+        let mut tried = match ended {
             Ok((task, tried)) => {
                 self.under_way.remove(&task);
                 tried
@@ -277,7 +286,7 @@ impl Deliverer {
                 let answer = Answer::Error("an error of the daemon's own".into());
                 let next = Next::Retry(OffsetDateTime::now_utc() + self.settings.schedule.longest);
                 let (at, took) = (OffsetDateTime::now_utc(), time::Duration::ZERO);
-                Tried { webhook, delivery, at, answer, took, next, disable_if_failing_since: None }
+                Tried { webhook, delivery, at, answer, took, next, revives: false, disable_if_failing_since: None }
             }
         };
         let result = match tried.next {
@@ -288,12 +297,13 @@ impl Deliverer {
         metrics::counter!(names::WEBHOOK_TRIES, "result" => result).increment(1);
         names::seconds(names::WEBHOOK_TIME, "result", result, tried.took.unsigned_abs());
         if tried.next == Next::Delivered {
-            self.failing.remove(&tried.webhook);
+            // It is back: what was left alone meanwhile need not wait for its own next try.
+            tried.revives = self.failing.remove(&tried.webhook).is_some_and(|failing| failing.is_probed());
         } else {
             let failing = self.failing.entry(tried.webhook).or_default();
             failing.failures = failing.failures.saturating_add(1);
-            let beyond = (failing.failures + 1).saturating_sub(TRIP);
-            failing.until = (beyond > 0).then(|| Instant::now() + self.settings.schedule.wait(beyond, dice()));
+            let probes = failing.failures.saturating_sub(TRIP - 1);
+            failing.until = failing.is_probed().then(|| Instant::now() + PROBES.wait(probes, dice()));
         }
         self.unstored.push(tried);
     }
@@ -311,7 +321,6 @@ impl Deliverer {
     fn show(&mut self, webhooks: &[Webhook]) {
         let now = OffsetDateTime::now_utc();
         let there: HashSet<_> = webhooks.iter().map(|webhook| webhook.id).collect();
-        self.failing.retain(|id, _| there.contains(id));
         for gone in self.shown.difference(&there) {
             gauges(*gone, 0, 0.0);
         }
@@ -328,6 +337,7 @@ impl Deliverer {
             disabled.insert(webhook.id);
         }
         metrics::gauge!(names::WEBHOOKS_DISABLED).set(names::as_gauge(disabled.len() as u64));
+        self.failing.retain(|id, _| there.contains(id) && !disabled.contains(id));
         (self.shown, self.disabled) = (there, disabled);
     }
 }
@@ -335,11 +345,6 @@ impl Deliverer {
 fn gauges(webhook: WebhookId, pending: u64, lag: f64) {
     metrics::gauge!(names::WEBHOOK_PENDING, "webhook" => webhook.to_string()).set(names::as_gauge(pending));
     metrics::gauge!(names::WEBHOOK_LAG, "webhook" => webhook.to_string()).set(lag);
-}
-
-/// Of a million.
-fn dice() -> u32 {
-    rand::random_range(0..=1_000_000)
 }
 
 /// Returns when there are new events, and takes in all there are.
@@ -350,44 +355,4 @@ async fn news(heard: &mut Option<Box<dyn Subscription>>) {
         return;
     }
     while let Some(Some(_)) = subscription.next().now_or_never() {}
-}
-
-/// Makes one try, and decides what it leads to.
-async fn attempt(sender: Arc<Sender>, render: Render, settings: Settings, webhook: Arc<Webhook>, due: Due) -> Tried {
-    let at = OffsetDateTime::now_utc();
-    let (answer, took) = match &due.event {
-        Ok(event) => {
-            let outgoing = Outgoing { webhook: &webhook, delivery: due.id, tries: due.tries, body: render(event) };
-            sender.send(outgoing).await
-        }
-        Err(error) => (Answer::Error(format!("the stored event cannot be told: {error}")), Duration::ZERO),
-    };
-    let failed = due.tries.saturating_add(1);
-    let (next, disable) = match &answer {
-        Answer::Status(200..=299) => (Next::Delivered, None),
-        Answer::Status(410) => {
-            (retry(&settings, failed), Some((at, "the receiver answered 410: it is gone for good".to_owned())))
-        }
-        answer => {
-            let reason = format!(
-                "nothing has got through for {}; the last try: {}",
-                humantime::format_duration(settings.disable_after),
-                match answer {
-                    Answer::Status(status) => format!("HTTP status {status}"),
-                    Answer::Error(error) => error.clone(),
-                }
-            );
-            (retry(&settings, failed), Some((at - settings.disable_after, reason)))
-        }
-    };
-    let next = if due.event.is_err() { Next::GiveUp } else { next };
-    let took = time::Duration::try_from(took).unwrap_or(time::Duration::MAX);
-    Tried { webhook: webhook.id, delivery: due.id, at, answer, took, next, disable_if_failing_since: disable }
-}
-
-fn retry(settings: &Settings, failed: u32) -> Next {
-    if failed >= settings.schedule.max_tries {
-        return Next::GiveUp;
-    }
-    Next::Retry(OffsetDateTime::now_utc() + settings.schedule.wait(failed, dice()))
 }

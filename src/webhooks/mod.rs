@@ -6,9 +6,11 @@
 //! ```text
 //! target     where may be sent to                     signature  what proves where a delivery comes from
 //! sender     one POST, bounded in every way           schedule   when the next try is, when it was the last
+//! attempt    one try, and what an answer means
 //! deliverer  from the history to the receivers, in order, at least once
 //! ```
 
+mod attempt;
 mod deliverer;
 mod schedule;
 mod sender;

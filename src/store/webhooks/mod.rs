@@ -243,6 +243,8 @@ pub struct Tried {
     pub took: Duration,
     /// What becomes of the delivery.
     pub next: Next,
+    /// Whether everything else that waits is due now, too.
+    pub revives: bool,
     /// Disables the webhook if nothing has got through since this time, for this reason.
     pub disable_if_failing_since: Option<(OffsetDateTime, String)>,
 }

@@ -41,6 +41,10 @@ const ENABLE: &str = "update webhooks set disabled_at = null, disabled_reason = 
 const TRY_ANEW: &str = "update webhook_deliveries set tries = 0, next_try_at = $2::timestamptz \
     where webhook_id = $1::uuid and state = 'pending'";
 
+/// What waits for its next try is due.
+const REVIVE: &str = "update webhook_deliveries set next_try_at = $2::timestamptz \
+    where webhook_id = $1::uuid and state = 'pending' and next_try_at > $2::timestamptz";
+
 const SKIP: &str = "update webhook_deliveries set state = 'skipped' where webhook_id = $1::uuid and state = 'pending'";
 
 const MOVE_TO_NOW: &str = "update webhooks \
@@ -55,7 +59,7 @@ const ADVANCE: &str = "update webhooks set cursor = $3::bigint \
 /// Only if the step before it was made.
 const DELIVER: &str = "insert into webhook_deliveries \
     (id, webhook_id, cursor, order_id, state, tries, again, next_try_at, created_at) \
-    select $1::uuid, $2::uuid, $3::bigint, $4::uuid, 'pending', 0, $7::boolean, $5::timestamptz, $5::timestamptz \
+    select $1::uuid, $2::uuid, $3::bigint, $4::uuid, 'pending', 0, false, $5::timestamptz, $5::timestamptz \
     where exists (select 1 from webhooks where id = $2::uuid and cursor = $6::bigint) \
     on conflict (webhook_id, cursor) do nothing";
 
@@ -169,7 +173,7 @@ impl<T: Sql> WebhookStore for T {
             all.push(statement!(ADVANCE, webhook.as_str(), step.from, step.to));
             all.extend(step.wanted.iter().map(|event| {
                 let (id, order) = (DeliveryId::new().to_string(), event.order_id.to_string());
-                statement!(DELIVER, id, webhook.as_str(), event.cursor, order, now, step.to, false)
+                statement!(DELIVER, id, webhook.as_str(), event.cursor, order, now, step.to)
             }));
         }
         self.write(all).await.map(drop)
@@ -265,8 +269,11 @@ fn recorded(tried: &Tried) -> Vec<Statement> {
             all.extend([statement!(RETRY, delivery, at), statement!(FAILED, webhook.as_str(), tried.at)]);
         }
     }
+    let webhook = tried.webhook.to_string();
+    if tried.revives {
+        all.push(statement!(REVIVE, webhook.as_str(), tried.at));
+    }
     if let Some((since, reason)) = &tried.disable_if_failing_since {
-        let webhook = tried.webhook.to_string();
         all.push(statement!(DISABLE_FAILING, webhook, tried.at, plain_text(reason), *since));
     }
     all

@@ -80,6 +80,7 @@ on_every_backend![
     webhooks::a_webhook_comes_back_as_it_was_and_as_it_was_changed,
     webhooks::each_event_is_delivered_once_whoever_reads_the_history_twice,
     webhooks::an_orders_events_wait_for_each_other_and_other_orders_do_not,
+    webhooks::a_receiver_that_is_back_gets_what_waits_at_once,
     webhooks::a_delivery_that_is_asked_for_again_waits_for_nobody,
     webhooks::the_log_says_what_came_of_every_try_and_is_bounded,
     webhooks::a_webhook_that_fails_for_long_is_disabled_and_goes_on_as_its_owner_says,

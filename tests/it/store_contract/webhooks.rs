@@ -65,7 +65,7 @@ fn cursors(due: &[Due]) -> Vec<u64> {
 fn tried(webhook: WebhookId, delivery: DeliveryId, next: Next) -> Tried {
     let answer = if next == Next::Delivered { Answer::Status(204) } else { Answer::Error("nobody\0 there".into()) };
     let took = Duration::milliseconds(12);
-    Tried { webhook, delivery, at: START, answer, took, next, disable_if_failing_since: None }
+    Tried { webhook, delivery, at: START, answer, took, next, revives: false, disable_if_failing_since: None }
 }
 
 pub async fn a_webhook_comes_back_as_it_was_and_as_it_was_changed(url: String) {
@@ -130,6 +130,24 @@ pub async fn an_orders_events_wait_for_each_other_and_other_orders_do_not(url: S
     assert_eq!(cursors(&planned_by_another_clock), [1, 4]);
     store.record(&[tried(id, both[0].id, Next::GiveUp)]).await.unwrap();
     assert_eq!(cursors(&due(&store, id, START).await), [3, 4], "what is given up holds nothing up");
+    store.close().await;
+}
+
+pub async fn a_receiver_that_is_back_gets_what_waits_at_once(url: String) {
+    let store = open(&url).await;
+    let [id, other] = [webhook(&store).await.id, webhook(&store).await.id];
+    history(&store).await;
+    for id in [id, other] {
+        fan_out(&store, id, 0).await;
+        let first = due(&store, id, START).await;
+        let later = Next::Retry(START + Duration::MINUTE);
+        store.record(&[tried(id, first[0].id, later), tried(id, first[1].id, later)]).await.unwrap();
+        assert!(due(&store, id, START).await.is_empty());
+    }
+    let first = due(&store, id, START + Duration::MINUTE).await;
+    store.record(&[Tried { revives: true, ..tried(id, first[0].id, Next::Delivered) }]).await.unwrap();
+    assert_eq!(cursors(&due(&store, id, START).await), [2, 3]);
+    assert!(due(&store, other, START).await.is_empty(), "nobody else's");
     store.close().await;
 }
 

@@ -101,6 +101,21 @@ async fn one_event_that_a_receiver_refuses_is_given_up_and_holds_up_only_its_ord
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_was_away_is_probed_and_then_gets_all_that_waits_at_once() {
+    let ground = Ground::new().await;
+    // Nobody could wait for a second try of any delivery.
+    let hour = Duration::from_secs(3_600);
+    let schedule = Schedule { backoff: hour, longest: hour, max_tries: 10 };
+    let process = ground.process(Settings { schedule, ..webhook_settings() });
+    let receiver = Receiver::answering(|_, before| Reply::Status(if before < 12 { 503 } else { 200 })).await;
+    process.webhook(&receiver).await;
+    ground.orders(20).await;
+    in_order_and_once(&receiver.has_taken(60).await);
+    assert_eq!(receiver.heard().len(), 72);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let ground = Ground::new().await;
     let process = ground.process(webhook_settings());
