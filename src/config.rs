@@ -13,13 +13,11 @@ use serde::{Deserialize, Serialize};
 
 mod legacy;
 mod sections;
-mod webhooks;
 
 pub use sections::{
     Api, CapAmount, Caps, Chain, Cluster, Control, Engine, Events, Limits, Localnet, MeteoraMock, Metrics, Mode,
-    Orders, Queue, RaydiumCpmm, Router, Simulate, Store, Token, Wallets,
+    Orders, Queue, RaydiumCpmm, Router, Simulate, Store, Token, Wallets, Webhooks,
 };
-pub use webhooks::Webhooks;
 
 /// The profiles that need no file.
 const PROFILES: [(&str, &str); 3] = [
