@@ -3,7 +3,7 @@
 //! Order: the built-in profile or a file, then `SWAPD_*` variables (`SWAPD_STORE__URL`), then the names that the older
 //! engines used. Unknown keys are refused. After start nothing reads the environment. Secrets show as `***`.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use figment::{
     Figment,
@@ -16,7 +16,7 @@ mod sections;
 
 pub use sections::{
     Api, CapAmount, Caps, Chain, Cluster, Control, Engine, Events, Limits, Localnet, MeteoraMock, Metrics, Mode,
-    Orders, Queue, RaydiumCpmm, Router, Simulate, Store, Token, Wallets,
+    Orders, Queue, RaydiumCpmm, Router, Simulate, Store, Token, Wallets, Webhooks,
 };
 
 /// The profiles that need no file.
@@ -93,6 +93,9 @@ pub struct Config {
     /// How orders are executed.
     #[serde(default)]
     pub engine: Engine,
+    /// Who is told of orders' events.
+    #[serde(default)]
+    pub webhooks: Webhooks,
     /// How much may be spent.
     #[serde(default)]
     pub caps: Caps,
@@ -194,6 +197,21 @@ impl Config {
         if self.engine.signers == 0 || self.engine.max_in_flight < self.engine.signers {
             return nonsense("`engine.signers` must be at least 1 and at most `engine.max_in_flight`");
         }
+        let webhooks = &self.webhooks;
+        if webhooks.in_flight == 0
+            || webhooks.max_tries == 0
+            || webhooks.timeout.is_zero()
+            || webhooks.backoff.is_zero()
+        {
+            return nonsense("`webhooks.in_flight`, `.max_tries`, `.timeout` and `.backoff` must be above zero");
+        }
+        let longest = Duration::from_secs(30 * 24 * 60 * 60);
+        if webhooks.longest_backoff < webhooks.backoff || webhooks.longest_backoff > longest {
+            return nonsense("`webhooks.longest_backoff` must be from `webhooks.backoff` to 30 days");
+        }
+        if webhooks.disable_after > longest {
+            return nonsense("`webhooks.disable_after` must be at most 30 days");
+        }
         if self.engine.max_signatures == 0 {
             return nonsense("`engine.max_signatures` must be at least 1");
         }
@@ -282,6 +300,22 @@ mod tests {
         assert!(matches!(Config::from_toml(&elsewhere), Err(ConfigError::Nonsense(_))));
         let named = elsewhere.replace("[chain]", "[chain]\nrpc_url = \"http://127.0.0.1:8899\"");
         assert!(Config::from_toml(&named).unwrap().localnet.is_none());
+    }
+
+    #[test]
+    fn webhooks_that_could_never_be_served_are_refused() {
+        let refused = |change: fn(&mut Webhooks)| {
+            let mut config = Config::from_toml(PROFILES[1].1).unwrap();
+            change(&mut config.webhooks);
+            matches!(config.validate(), Err(ConfigError::Nonsense(_)))
+        };
+        assert!(!refused(|_| {}));
+        assert!(refused(|it| it.in_flight = 0));
+        assert!(refused(|it| it.max_tries = 0));
+        assert!(refused(|it| it.timeout = Duration::ZERO));
+        assert!(refused(|it| it.backoff = Duration::ZERO));
+        assert!(refused(|it| it.longest_backoff = it.backoff / 2));
+        assert!(refused(|it| it.disable_after = Duration::MAX));
     }
 
     #[test]

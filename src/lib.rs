@@ -20,6 +20,7 @@
 //! venue                             Raydium CPMM, mock Meteora
 //! router                            asks all venues at once
 //! engine                            what happens to an order
+//! webhooks                          tells receivers of it
 //! api                               HTTP and WebSocket
 //! fleet                             many wallets that one treasury pays for; the daemon does not know it
 //! loadtest                          a client that measures a daemon; it knows only its URL
@@ -54,3 +55,4 @@ pub mod redis_link;
 pub mod router;
 pub mod store;
 pub mod venue;
+pub mod webhooks;

@@ -53,6 +53,16 @@ pub const SOCKETS: &str = "swapd_sockets";
 pub const STORE_COMMIT: &str = "swapd_store_commit_seconds";
 /// Writes in a group.
 pub const STORE_GROUP: &str = "swapd_store_group_writes";
+/// Tries of webhook deliveries, by `result`: `delivered`, `retried`, `given_up`.
+pub const WEBHOOK_TRIES: &str = "swapd_webhook_tries_total";
+/// How long they took, by `result`, in seconds.
+pub const WEBHOOK_TIME: &str = "swapd_webhook_try_seconds";
+/// Deliveries that wait, by `webhook`.
+pub const WEBHOOK_PENDING: &str = "swapd_webhook_pending_deliveries";
+/// Age of the oldest of them, by `webhook`, in seconds; 0 while it is disabled.
+pub const WEBHOOK_LAG: &str = "swapd_webhook_lag_seconds";
+/// Webhooks that are disabled.
+pub const WEBHOOKS_DISABLED: &str = "swapd_webhooks_disabled";
 /// 1 while this part answers, by `part`.
 pub const UP: &str = "swapd_up";
 /// 1 while this holds: `draining`, `paused`, `halted`, by `switch`.
@@ -61,13 +71,14 @@ pub const SWITCH: &str = "swapd_switch";
 pub const BUILD: &str = "swapd_build_info";
 
 /// Every name with its kind, unit and description, as `/metrics` says them.
-const COUNTERS: [(&str, Unit, &str); 4] = [
+const COUNTERS: [(&str, Unit, &str); 5] = [
     (ORDER_EVENTS, Unit::Count, "Stored events of orders"),
     (ORDERS_ENDED, Unit::Count, "Orders that ended"),
     (RPC_CALLS, Unit::Count, "RPC calls"),
     (HTTP_REQUESTS, Unit::Count, "HTTP requests"),
+    (WEBHOOK_TRIES, Unit::Count, "Tries of webhook deliveries"),
 ];
-const GAUGES: [(&str, Unit, &str); 14] = [
+const GAUGES: [(&str, Unit, &str); 17] = [
     (ORDERS_OPEN, Unit::Count, "Open orders in the store"),
     (OLDEST_OPEN, Unit::Seconds, "Age of the oldest open order in the store"),
     (QUEUE_DEPTH, Unit::Count, "Jobs that wait or are claimed"),
@@ -79,15 +90,19 @@ const GAUGES: [(&str, Unit, &str); 14] = [
     (UNKNOWN, Unit::Count, "Signatures about which nobody has answered for a while"),
     (WALLET, Unit::Count, "Lamports of a wallet when last read"),
     (SOCKETS, Unit::Count, "WebSockets that are open"),
+    (WEBHOOK_PENDING, Unit::Count, "Deliveries of a webhook that wait"),
+    (WEBHOOK_LAG, Unit::Seconds, "Age of the oldest delivery of a webhook that waits"),
+    (WEBHOOKS_DISABLED, Unit::Count, "Webhooks that are disabled"),
     (UP, Unit::Count, "1 while the part answers"),
     (SWITCH, Unit::Count, "1 while it holds"),
     (BUILD, Unit::Count, "The version that runs"),
 ];
-const HISTOGRAMS: [(&str, Unit, &str); 6] = [
+const HISTOGRAMS: [(&str, Unit, &str); 7] = [
     (ORDER_STAGE, Unit::Seconds, "From the event before to this one"),
     (ORDER_TOTAL, Unit::Seconds, "From accepted to the end"),
     (RPC_TIME, Unit::Seconds, "Latency of RPC calls"),
     (HTTP_TIME, Unit::Seconds, "Latency of HTTP requests"),
+    (WEBHOOK_TIME, Unit::Seconds, "Time of tries of webhook deliveries"),
     (STORE_COMMIT, Unit::Seconds, "Time to commit a group of writes"),
     (STORE_GROUP, Unit::Count, "Writes in a group"),
 ];

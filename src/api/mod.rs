@@ -18,7 +18,7 @@
 //! wallets, status               balances, promises; what this daemon is
 //! dashboard the page for people, its files in the binary
 //! compat    the older engines' clients, by dialect          health    /health, /ready
-//! control   the kill switch
+//! control   the kill switch                             webhooks  /v1/webhooks
 //! ```
 
 pub mod auth;
@@ -51,6 +51,7 @@ pub mod stream;
 pub mod tokens;
 pub mod views;
 pub mod wallets;
+pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,6 +76,7 @@ use crate::{
     engine::{Control, Holdings, Intake, Rehearsal},
     router::Router,
     store::SharedStore,
+    webhooks::Webhooks,
 };
 
 /// How the API behaves.
@@ -151,6 +153,8 @@ pub struct Parts {
     pub metrics: Arc<MetricsPage>,
     /// The kill switch.
     pub control: Arc<Control>,
+    /// Who is told of events. Somebody has to run its deliverer.
+    pub webhooks: Arc<Webhooks>,
     /// What the wallets have, where this process has wallets.
     pub holdings: Option<Arc<Holdings>>,
     /// Where sockets that hear of all orders have their tasks: away from those that trade.
@@ -220,6 +224,10 @@ impl ApiState {
 
     pub(crate) fn probes(&self) -> &Probes {
         &self.0.parts.probes
+    }
+
+    pub(crate) fn webhooks(&self) -> &Webhooks {
+        &self.0.parts.webhooks
     }
 
     pub(crate) fn holdings(&self) -> Option<&Holdings> {

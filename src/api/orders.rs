@@ -23,11 +23,12 @@ use super::{
         tag,
         words::{BaseAmount, SlippageBps, TokenName, UiAmount, WalletAddress},
     },
+    views,
 };
 use crate::{
     domain::{AmountText, Dialect, ErrorCode, Order, OrderId, OrderKind, OrderRequest, Rules, Status},
     engine::CancelError,
-    store::OrderFilter,
+    store::{OrderFilter, Unreadable},
 };
 
 const DEFAULT_PAGE: u32 = 50;
@@ -243,8 +244,16 @@ pub async fn list(State(state): State<ApiState>, Params(params): Params<ListPara
     let mut orders = state.store().list(&filter, limit + 1).await?;
     let more = orders.len() > limit as usize;
     orders.truncate(limit as usize);
-    let next_cursor = if more { orders.last().map(|order| order.id) } else { None };
-    let orders: Vec<_> = orders.iter().map(|order| state.views().order(order)).collect();
+    let id = |listed: &Result<Order, Unreadable>| match listed {
+        Ok(order) => order.id,
+        Err(unreadable) => unreadable.id,
+    };
+    let next_cursor = if more { orders.last().map(id) } else { None };
+    let view = |listed: &Result<Order, Unreadable>| match listed {
+        Ok(order) => state.views().order(order),
+        Err(unreadable) => views::unreadable(unreadable),
+    };
+    let orders: Vec<_> = orders.iter().map(view).collect();
     Ok(Json(json!({ "orders": orders, "nextCursor": next_cursor })).into_response())
 }
 

@@ -79,6 +79,7 @@ fn count(route: &str, method: &Method, status: StatusCode, took: Duration) {
     let method = match *method {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         Method::HEAD => "HEAD",

@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiError, ApiState, auth, compat, control, dashboard, dead_letters, error::Shape, health, openapi, orders, quotes,
-    receipt, request, sse, status, stream, tokens, wallets,
+    receipt, request, sse, status, stream, tokens, wallets, webhooks,
 };
 use crate::domain::ErrorCode;
 
@@ -39,6 +39,11 @@ pub fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(status::status))
         .routes(routes!(stream::stream))
         .routes(routes!(sse::events))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::show, webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::redeliver))
+        .routes(routes!(webhooks::test))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(control::show))

@@ -1,17 +1,18 @@
 //! Front: what an api role serves, and the page of metrics that every role serves.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 
 use super::{App, LAST_STEP, Market, Outside};
 use crate::{
     api,
-    config::{Cluster, Config, Secret},
+    config::{self, Cluster, Config, Secret},
     domain::Bps,
     engine::{Control, Holdings, Intake, Rehearsal},
     metrics,
+    webhooks::{self, Schedule, Webhooks},
 };
 
 impl App {
@@ -57,7 +58,8 @@ impl App {
         ),
     ) -> anyhow::Result<()> {
         let views = api::Views::new(market.rules.clone(), &explorer_query(config));
-        let feed = Arc::new(api::Feed::new(views, config.events.capacity));
+        let feed = Arc::new(api::Feed::new(views.clone(), config.events.capacity));
+        let webhooks = Arc::new(self.spawn_webhooks(config, outside, views)?);
         let probes = api::Probes::new(
             outside.store.clone(),
             outside.queue.clone(),
@@ -84,6 +86,7 @@ impl App {
                 probes: Arc::new(probes),
                 metrics,
                 control,
+                webhooks,
                 holdings,
                 gallery: self.gallery.handle(),
             },
@@ -124,6 +127,40 @@ impl App {
         }
         Ok(())
     }
+
+    /// Who is told of events over HTTP, as the streams tell them.
+    fn spawn_webhooks(&mut self, config: &Config, outside: &Outside, views: api::Views) -> anyhow::Result<Webhooks> {
+        let settings = webhook_settings(&config.webhooks)?;
+        let webhooks = Webhooks::new(outside.store.clone(), settings).context("webhooks cannot be served")?;
+        let render: webhooks::Render = Arc::new(move |event| views.event(event).to_string());
+        let (deliverer, hard) = (webhooks.deliverer(outside.bus.clone(), render), self.stop.hard.clone());
+        self.tasks.spawn(async move {
+            deliverer.run(hard).await;
+            "webhooks"
+        });
+        Ok(webhooks)
+    }
+}
+
+/// How webhooks are served.
+fn webhook_settings(config: &config::Webhooks) -> anyhow::Result<webhooks::Settings> {
+    let schedule = Schedule { backoff: config.backoff, longest: config.longest_backoff, max_tries: config.max_tries };
+    if schedule.shortest_life() < config.disable_after {
+        let life = humantime::format_duration(Duration::from_secs(schedule.shortest_life().as_secs()));
+        bail!(
+            "the tries of a delivery may be over after {life}, so an outage of a receiver would lose events: lower \
+             `webhooks.disable_after` or raise `webhooks.max_tries`"
+        );
+    }
+    Ok(webhooks::Settings {
+        allow_private: config.allow_private,
+        most: config.max,
+        timeout: config.timeout,
+        in_flight: config.in_flight,
+        schedule,
+        disable_after: config.disable_after,
+        keep: config.keep,
+    })
 }
 
 /// How the explorer is told which cluster a signature is on.
@@ -136,5 +173,19 @@ fn explorer_query(config: &Config) -> String {
             let url = url::form_urlencoded::byte_serialize(url.as_bytes());
             format!("?cluster=custom&customUrl={}", url.collect::<String>())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_of_a_receiver_cannot_use_up_a_deliverys_tries() {
+        let settings = webhook_settings(&config::Webhooks::default()).unwrap();
+        assert!(settings.schedule.shortest_life() >= settings.disable_after);
+        let hasty = config::Webhooks { max_tries: 20, ..config::Webhooks::default() };
+        let refused = webhook_settings(&hasty).unwrap_err().to_string();
+        assert!(refused.contains("webhooks.max_tries"), "{refused}");
     }
 }

@@ -211,7 +211,7 @@ impl Expiry {
 
 /// The pool that an order insists on, as its client wrote it. It is judged when the order is routed: at creation nobody
 /// asks the chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolWish {
     /// The pool's address; any text.

@@ -10,7 +10,7 @@ use sqlx::{Row, postgres::PgRow, sqlite::SqliteRow};
 use time::OffsetDateTime;
 
 use super::{
-    AttemptRow, Census, DeadLetter, StoreError,
+    AttemptRow, Census, DeadLetter, StoreError, Unreadable,
     plan::{KnownOrder, Promise},
 };
 use crate::domain::{
@@ -144,6 +144,16 @@ pub(super) fn order(row: &impl Columns) -> Result<Order, StoreError> {
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
     })
+}
+
+/// The order of a row in a list, or that it cannot be read.
+pub(super) fn listed(row: &impl Columns) -> Result<Result<Order, Unreadable>, StoreError> {
+    match order(row) {
+        Err(StoreError::Corrupt(reason)) => {
+            Ok(Err(Unreadable { id: row.parsed("id")?, status: row.named("status")?, reason }))
+        }
+        order => order.map(Ok),
+    }
 }
 
 fn unknown(row: &impl Columns) -> Result<Option<Unknown>, StoreError> {

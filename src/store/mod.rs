@@ -13,6 +13,7 @@
 //!   marks    the part of it for orders that are set aside or taken up
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
 //!   tables   the statements that store many rows at once, in both dialects
+//! WebhookStore, on the same connections, outside the groups: no order waits for what is told to receivers
 //! ```
 
 mod change;
@@ -27,6 +28,7 @@ mod rows;
 mod spending;
 mod sqlite;
 mod tables;
+pub mod webhooks;
 mod writer;
 
 use std::{io, sync::Arc};
@@ -49,6 +51,7 @@ pub use line::Line;
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 pub use writer::{Group, Ticket};
+pub use webhooks::WebhookStore;
 
 /// What can go wrong with a store.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -277,6 +280,17 @@ pub struct OrderFilter {
     pub before: Option<OrderId>,
 }
 
+/// An order whose row this version cannot read: what can be said of it all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which one.
+    pub id: OrderId,
+    /// Its status.
+    pub status: Status,
+    /// What is wrong with its row.
+    pub reason: String,
+}
+
 /// The open orders of one status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Census {
@@ -332,7 +346,7 @@ pub struct Unfinished {
 /// The store's contract. All calls are cancel-safe: a dropped call may or may not have committed, never half. Every
 /// call answers within about five seconds, with `Unavailable` if the database does not.
 #[async_trait]
-pub trait OrderStore: Send + Sync {
+pub trait OrderStore: WebhookStore + Send + Sync {
     /// Stores a new order with its `Created` event (seq 1), and the key if there is one, in one commit.
     /// An id that is stored already is a `VersionConflict`.
     async fn create(&self, order: &Order, key: Option<&IdempotencyKey>) -> Result<Creation, StoreError>;
@@ -375,8 +389,9 @@ pub trait OrderStore: Send + Sync {
     /// All attempts of the order, first to last.
     async fn attempts(&self, id: OrderId) -> Result<Vec<AttemptRow>, StoreError>;
 
-    /// Orders, newest first, at most `limit`; their attempts without wire bytes.
-    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError>;
+    /// Orders, newest first, at most `limit`; their attempts without wire bytes. One that cannot be read has its place,
+    /// too, and hides no other.
+    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Result<Order, Unreadable>>, StoreError>;
 
     /// Events of all orders with a cursor above `cursor`, in order, at most `limit`.
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;

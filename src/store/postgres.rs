@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::{
     AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, Line, OrderFilter, OrderStore, PAUSED,
-    Promised, Reservation, StoreError, Unfinished,
+    Promised, Reservation, StoreError, Unfinished, Unreadable,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
@@ -49,7 +49,7 @@ const READERS: u32 = 8;
 /// number is "swapd" in ASCII, and 1.
 const BEGIN: &str = "begin; select pg_advisory_xact_lock(x'737761706401'::bigint)";
 
-const ORDER: &str = "id::text, kind, dialect, state::text, token_in_symbol, token_in_mint, \
+const ORDER: &str = "id::text, kind, dialect, status::text, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
     token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, pool_wish::text, \
     signatures::bigint, retries::bigint, version, expires_at, created_at, updated_at, set_aside_at, \
@@ -59,11 +59,12 @@ const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payloa
 const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
     wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
     signed_at";
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "orders", include_str!("../../migrations/postgres/0001_orders.sql")),
     (2, "dead letters", include_str!("../../migrations/postgres/0002_dead_letters.sql")),
     (3, "pool wish", include_str!("../../migrations/postgres/0003_pool_wish.sql")),
     (4, "access", include_str!("../../migrations/postgres/0004_access.sql")),
+    (5, "webhooks", include_str!("../../migrations/postgres/0005_webhooks.sql")),
     (6, "no history checks", include_str!("../../migrations/postgres/0006_no_history_checks.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
@@ -76,7 +77,7 @@ const CENSUS: &str = "select status::text, count(*) as orders, min(created_at) a
 pub struct PostgresStore {
     writer: Writer,
     write_pool: PgPool,
-    read_pool: PgPool,
+    pub(super) read_pool: PgPool,
 }
 
 impl PostgresStore {
@@ -332,10 +333,14 @@ impl OrderStore for PostgresStore {
         self.read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::attempt).collect()
     }
 
-    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
+    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Result<Order, Unreadable>>, StoreError> {
         // Not persistent: a prepared page would end up with one plan for rare and common filters alike.
         let mut page = listing::page(ORDER, "::uuid", filter, limit);
-        self.read(page.build().persistent(false).fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
+        self.read(page.build().persistent(false).fetch_all(&self.read_pool))
+            .await?
+            .iter()
+            .map(columns::listed)
+            .collect()
     }
 
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

@@ -8,7 +8,8 @@ use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use solana_sdk::pubkey::Pubkey;
 use sqlx::{
-    Connection, SqliteConnection, SqlitePool,
+    Connection, Sqlite, SqliteConnection, SqlitePool,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use time::OffsetDateTime;
@@ -16,7 +17,7 @@ use tokio::{sync::broadcast, time::timeout};
 
 use super::{
     AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, Line, OrderFilter, OrderStore, PAUSED,
-    Promised, Reservation, StoreError, Unfinished,
+    Promised, Reservation, StoreError, Unfinished, Unreadable,
     change::{Change, Outcome},
     columns::{self, Columns},
     keys, listing, migrations,
@@ -35,18 +36,19 @@ const READ: Duration = Duration::from_secs(5);
 /// Connections that read. The file's readers never wait for its writer.
 const READERS: u32 = 4;
 
-const ORDER: &str = "id, kind, dialect, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
+const ORDER: &str = "id, kind, dialect, status, state, token_in_symbol, token_in_mint, token_in_decimals, token_in_program, \
     token_out_symbol, token_out_mint, token_out_decimals, token_out_program, mode, amount, slippage_bps, limit_amount, \
     wallet, pool_wish, signatures, retries, version, expires_at, created_at, updated_at, set_aside_at, \
     set_aside_cause, set_aside_reason, unknown_since, unknown_reason";
 const EVENT: &str = "e.cursor, e.order_id, e.seq, e.status, e.payload, e.created_at, o.token_in_symbol, \
     o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "orders", include_str!("../../migrations/sqlite/0001_orders.sql")),
     (2, "dead letters", include_str!("../../migrations/sqlite/0002_dead_letters.sql")),
     (3, "pool wish", include_str!("../../migrations/sqlite/0003_pool_wish.sql")),
     (4, "access", include_str!("../../migrations/sqlite/0004_access.sql")),
+    (5, "webhooks", include_str!("../../migrations/sqlite/0005_webhooks.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status, count(*) as orders, min(created_at) as oldest, \
@@ -56,8 +58,8 @@ const CENSUS: &str = "select status, count(*) as orders, min(created_at) as olde
 /// Orders in one SQLite file.
 pub struct SqliteStore {
     writer: Writer,
-    write_pool: SqlitePool,
-    read_pool: SqlitePool,
+    pub(super) write_pool: SqlitePool,
+    pub(super) read_pool: SqlitePool,
 }
 
 impl SqliteStore {
@@ -116,6 +118,18 @@ impl SqliteStore {
     }
 }
 
+/// The connection that writes.
+pub(super) async fn writing(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+    let connection = pool.acquire().await?;
+    if !connection.is_in_transaction() {
+        return Ok(connection);
+    }
+    // A disk that refuses a write makes SQLite roll back by itself. sqlx's own rollback then finds nothing to roll back,
+    // and its connection would count itself inside a transaction for ever.
+    drop(connection.detach());
+    pool.acquire().await
+}
+
 /// What the writer task commits to.
 struct SqliteLedger {
     pool: SqlitePool,
@@ -124,13 +138,7 @@ struct SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn commit(&self, changes: &[Change]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        if connection.is_in_transaction() {
-            // A disk that refuses a write makes SQLite roll back by itself. sqlx's own rollback then finds nothing to
-            // roll back, and its connection would count itself inside a transaction for ever.
-            drop(connection.detach());
-            connection = self.pool.acquire().await?;
-        }
+        let mut connection = writing(&self.pool).await?;
         // "immediate" takes the file's write lock at once: nobody else writes between what is read here and the commit.
         let mut transaction = connection.begin_with("begin immediate").await?;
         let known = load(&mut transaction, &Wanted::by(changes)).await?;
@@ -298,9 +306,9 @@ impl OrderStore for SqliteStore {
         read(query.fetch_all(&self.read_pool)).await?.iter().map(columns::attempt).collect()
     }
 
-    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Order>, StoreError> {
+    async fn list(&self, filter: &OrderFilter, limit: u32) -> Result<Vec<Result<Order, Unreadable>>, StoreError> {
         let mut page = listing::page(ORDER, "", filter, limit);
-        read(page.build().persistent(false).fetch_all(&self.read_pool)).await?.iter().map(columns::order).collect()
+        read(page.build().persistent(false).fetch_all(&self.read_pool)).await?.iter().map(columns::listed).collect()
     }
 
     async fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

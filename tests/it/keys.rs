@@ -81,6 +81,11 @@ async fn keys_are_made_limited_and_revoked(world: &World, setup: &Setup, roles: 
         assert_eq!((refused.status, refused.code()), (403, "forbidden"), "{path}: {}", refused.body);
         assert_eq!(ask(daemon, "POST", path, "swapd_wrong").await.status, 401, "{path}");
     }
+    for method in ["PATCH", "DELETE"] {
+        let refused = ask(daemon, method, "/v1/webhooks/x", &reader).await;
+        assert_eq!((refused.status, refused.code()), (403, "forbidden"), "{method}: {}", refused.body);
+        assert_eq!(ask(daemon, method, "/v1/webhooks/x", &desk).await.status, 404, "{method}");
+    }
     let first = ask(daemon, "POST", "/v1/orders", &desk).await;
     assert_eq!(first.status, 201, "{}", first.body);
     let second = ask(daemon, "POST", "/v1/orders", &other).await;

@@ -54,3 +54,4 @@ mod support;
 mod swaps;
 #[cfg(feature = "localnet")]
 mod wallets;
+mod webhooks;

@@ -38,7 +38,7 @@ use super::{
     orders::find,
 };
 use crate::{
-    domain::{ErrorCode, OrderId, StoredEvent},
+    domain::{ErrorCode, OrderId, OrderRefused, StoredEvent},
     engine::Accepted,
     store::Scope,
 };
@@ -128,10 +128,23 @@ async fn submit(
 ) -> Result<Accepted, ApiError> {
     // A socket is opened by a GET, for which the guard only asks whether the caller may read.
     caller.may(Scope::Trade)?;
-    let request = words.request(fields, state.intake().rules(), state.options())?;
+    let mut request = words.request(fields, state.intake().rules(), state.options())?;
+    request.expires_in_ms = expiry(fields).map_err(|refused| words.refused(refused.into()))?;
     let key = key.map(|key| format!("{}:{key}", caller.idempotency_scope(words.dialect().as_str())));
     let accepted = state.intake().submit(&request, words.dialect(), key.as_deref()).await;
     accepted.map_err(|error| words.refused(error))
+}
+
+/// The one field that none of those engines knew and a body of any dialect may have: who asks for a deadline must not
+/// trade without one.
+fn expiry(fields: &Fields) -> Result<Option<i64>, OrderRefused> {
+    if fields.is_absent("expiresInMs") {
+        return Ok(None);
+    }
+    let millis = fields.number("expiresInMs").and_then(|digits| digits.parse().ok());
+    let refused =
+        || OrderRefused::new(ErrorCode::InvalidRequest, "`expiresInMs` must be a whole number of milliseconds");
+    millis.map(Some).ok_or_else(refused)
 }
 
 /// `GET /{id}/status` and `GET /api/orders/{id}/status`.

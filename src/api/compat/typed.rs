@@ -52,8 +52,10 @@ impl Words for Typed {
                     ErrorCode::InvalidSlippage => "slippageBps",
                     _ => "tokenIn",
                 };
-                // A sentence names its field in quotes: an unknown output token is not the input's fault.
-                let path = if refused.message.starts_with("`tokenOut`") { "tokenOut" } else { path };
+                // A sentence begins with its field in quotes: an unknown output token is not the input's fault.
+                let named = ["tokenOut", "expiresInMs"];
+                let path =
+                    named.into_iter().find(|name| refused.message.starts_with(&format!("`{name}`"))).unwrap_or(path);
                 invalid(refused.code, &refused.message, vec![custom(path, &refused.message)])
             }
             SubmitError::Store(error) => ApiError::new(error.code(), "the order could not be stored")

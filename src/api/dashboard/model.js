@@ -56,6 +56,12 @@ export class Model {
 
   /** Takes in an order as `/v1/orders` has it. */
   list(view) {
+    if (view.unreadable) {
+      // Nothing more can be known of it than what events have said.
+      const known = this.#orders.get(view.id);
+      if (known) known.listed = true;
+      return;
+    }
     const order = this.#known(view.id);
     order.listed = true;
     order.createdAt = Date.parse(view.createdAt);

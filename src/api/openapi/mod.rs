@@ -19,7 +19,7 @@ use utoipa::{
     IntoParams, OpenApi as _,
     openapi::{
         Header, HeaderBuilder, OpenApi, RefOr, Schema,
-        path::Operation,
+        path::{Operation, PathItem},
         schema::{ObjectBuilder, Type},
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
@@ -36,6 +36,8 @@ pub mod tag {
     pub const MARKET: &str = "market";
     /// Events as they happen.
     pub const STREAMS: &str = "streams";
+    /// Events that are posted.
+    pub const WEBHOOKS: &str = "webhooks";
     /// Health and this document.
     pub const SERVICE: &str = "service";
     /// The older engines.
@@ -56,11 +58,12 @@ pub mod tag {
         (name = tag::ORDERS, description = "Submit, look at and cancel orders"),
         (name = tag::MARKET, description = "What may be traded, and at which price"),
         (name = tag::STREAMS, description = "Every event of every order, as it happens and from any place on"),
+        (name = tag::WEBHOOKS, description = "The same events, posted to receivers of their own"),
         (name = tag::SERVICE, description = "Health, metrics, and the description of this API"),
         (name = tag::OLDER, description = "The paths and words of older order engines, on the same orders"),
     ),
     components(schemas(
-        shapes::Refused, shapes::RefusedOlder, shapes::OrderView, shapes::Rehearsal,
+        shapes::Refused, shapes::RefusedOlder, shapes::OrderView, shapes::Rehearsal, shapes::webhooks::WebhookMade,
         words::TokenName, words::WalletAddress, words::UiAmount, words::BaseAmount, words::SlippageBps, words::EventName,
     ))
 )]
@@ -159,7 +162,11 @@ pub fn collection() -> Value {
 }
 
 fn operations(document: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
-    document.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post].into_iter().flatten())
+    document
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(|PathItem { get, post, patch, delete, .. }| [get, post, patch, delete].into_iter().flatten())
 }
 
 /// With a key, where the daemon has one, or without, where it has none.

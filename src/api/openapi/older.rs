@@ -48,6 +48,7 @@ impl ToSchema for OlderOrder {}
 
 /// `pair` and `side`; the amount counts the first token of the pair.
 #[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct PairOrder {
     #[schema(pattern = "^[^-]+-.+$", example = "SOL-USDC")]
     pair: String,
@@ -55,6 +56,9 @@ struct PairOrder {
     #[schema(exclusive_minimum = 0)]
     amount: f64,
     side: Side,
+    /// As in `/v1`.
+    #[schema(minimum = 1, maximum = 604_800_000)]
+    expires_in_ms: Option<i64>,
 }
 
 #[derive(ToSchema)]
@@ -80,6 +84,9 @@ struct PercentOrder {
     /// Whether the pool's first token is paid. Judged when the order is routed, not here.
     #[schema(required = false)]
     base_in: Value,
+    /// As in `/v1`.
+    #[schema(minimum = 1, maximum = 604_800_000)]
+    expires_in_ms: Option<i64>,
 }
 
 /// The same as `tokenIn`, `tokenOut`, `amount`, with other names, at a path of its own.
@@ -90,6 +97,9 @@ struct CapitalsOrder {
     output_token: TokenName,
     /// Whole tokens to pay.
     amount: UiAmount,
+    /// As in `/v1`.
+    #[schema(minimum = 1, maximum = 604_800_000)]
+    expires_in_ms: Option<i64>,
 }
 
 /// `tokenIn`, `tokenOut`, `amount`, and slippage fixed at one percent.
@@ -102,6 +112,9 @@ struct PlainOrder {
     #[schema(exclusive_minimum = 0)]
     amount: f64,
     order_type: Option<OrderType>,
+    /// As in `/v1`.
+    #[schema(minimum = 1, maximum = 604_800_000)]
+    expires_in_ms: Option<i64>,
 }
 
 /// The same with `type` or `slippageBps`.
@@ -118,6 +131,9 @@ struct TypedOrder {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1_000)]
     slippage_bps: u16,
+    /// As in `/v1`.
+    #[schema(minimum = 1, maximum = 604_800_000)]
+    expires_in_ms: Option<i64>,
 }
 
 #[derive(ToSchema)]

@@ -1,7 +1,8 @@
 //! Postman: the description as a collection, v2.1.
 //!
-//! A folder per tag, a request per operation with its first example, and a test of its status. Posting an order sets
-//! the variable `orderId`, which the requests after it use. Sockets and streams are left out: they never end.
+//! A folder per tag, a request per operation with its first example, and a test of its status. Posting an order or a
+//! webhook sets the variable `orderId` or `webhookId`, which the requests after it use. Sockets and streams are left
+//! out: they never end.
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,8 @@ pub fn collection(document: &Value) -> Value {
             .collect();
         json!({ "name": tag["name"], "description": tag["description"], "item": requests })
     });
-    let variables = [("baseUrl", "http://127.0.0.1:3000"), ("apiKey", ""), ("orderId", "")];
+    let ids = ["orderId", "webhookId", "deliveryId"].map(|name| (name, ""));
+    let variables = [("baseUrl", "http://127.0.0.1:3000"), ("apiKey", "")].into_iter().chain(ids);
     json!({
         "info": {
             "name": document["info"]["title"],
@@ -27,18 +29,23 @@ pub fn collection(document: &Value) -> Value {
             "schema": SCHEMA,
         },
         "auth": { "type": "bearer", "bearer": [{ "key": "token", "value": "{{apiKey}}", "type": "string" }] },
-        "variable": variables.map(|(key, value)| json!({ "key": key, "value": value })),
+        "variable": variables.map(|(key, value)| json!({ "key": key, "value": value })).collect::<Vec<_>>(),
         "item": folders.collect::<Vec<_>>(),
     })
 }
 
-/// Every operation, with those that look at an order after the one that makes it.
+/// Every operation: what makes a thing comes before what looks at it, and what ends it last.
 fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let all = entries(&document["paths"])
         .flat_map(|(path, methods)| entries(methods).map(move |(method, operation)| (path, method, operation)));
     let mut all: Vec<_> = all.collect();
-    // One that calls an order off comes last: the order may be looked at before.
-    all.sort_by_key(|(path, method, _)| (*method != "post" || path.contains('{'), *method == "post", *path));
+    let turn = |path: &str, method: &str| match method {
+        "post" if !path.contains('{') => 0,
+        "post" => 2,
+        "delete" => 3,
+        _ => 1,
+    };
+    all.sort_by_key(|(path, method, _)| (turn(path, method), *path));
     all.into_iter()
 }
 
@@ -52,7 +59,8 @@ fn entries(value: &Value) -> Box<dyn Iterator<Item = (&str, &Value)> + '_> {
 
 /// Whether an answer to it has an end.
 fn ends(operation: &Value) -> bool {
-    successes(operation).any(|(_, response)| entries(&response["content"]).any(|(kind, _)| kind != EVENT_STREAM))
+    let streams = |response: &Value| entries(&response["content"]).any(|(kind, _)| kind == EVENT_STREAM);
+    successes(operation).next().is_some() && !successes(operation).any(|(_, response)| streams(response))
 }
 
 fn successes(operation: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -60,7 +68,7 @@ fn successes(operation: &Value) -> impl Iterator<Item = (&str, &Value)> {
 }
 
 fn request(path: &str, method: &str, operation: &Value) -> Value {
-    let path = path.replace("{id}", "{{orderId}}");
+    let path = path.replace("{id}", "{orderId}").replace('{', "{{").replace('}', "}}");
     let (mut query, mut headers) = (Vec::new(), Vec::new());
     for (_, parameter) in entries(&operation["parameters"]) {
         // What has no example is there to be filled in.
@@ -109,7 +117,7 @@ fn body(operation: &Value) -> Option<&Value> {
     entries(&content["examples"]).next().map(|(_, example)| &example["value"])
 }
 
-/// Tests that the status is a documented one, and remembers an order that was made.
+/// Tests that the status is a documented one, and remembers what was made under the name that its links ask for it by.
 fn script(operation: &Value) -> Vec<String> {
     let statuses: Vec<_> = entries(&operation["responses"]).map(|(status, _)| status).collect();
     let mut lines = vec![format!(
@@ -117,8 +125,12 @@ fn script(operation: &Value) -> Vec<String> {
         statuses.join(", ")
     )];
     // The older engines' answer to a new order leads nowhere by itself.
-    if successes(operation).any(|(status, answer)| status == "201" && answer["links"].is_object()) {
-        lines.push("pm.collectionVariables.set('orderId', pm.response.json().id);".to_owned());
+    for (_, answer) in successes(operation).filter(|(status, _)| *status == "201") {
+        let parameter = entries(&answer["links"]).next().and_then(|(_, link)| entries(&link["parameters"]).next());
+        if let Some((name, _)) = parameter {
+            let name = if name == "id" { "orderId" } else { name };
+            lines.push(format!("pm.collectionVariables.set('{name}', pm.response.json().id);"));
+        }
     }
     lines
 }

@@ -56,6 +56,15 @@ refusals! {
     Holding: RpcUnavailable, StoreUnavailable, Internal;
     /// The daemon's own state.
     Reporting: StoreUnavailable, Internal;
+    /// A webhook that is asked for.
+    Registering: InvalidRequest, MalformedBody, BodyTooLarge, UnsupportedMediaType, Conflict, StoreUnavailable,
+        Internal;
+    /// A webhook that is changed.
+    Changing: InvalidRequest, MalformedBody, BodyTooLarge, UnsupportedMediaType, NotFound, StoreUnavailable, Internal;
+    /// A webhook's log.
+    Logging: InvalidRequest, NotFound, StoreUnavailable, Internal;
+    /// A delivery that is made once more.
+    Redelivering: NotFound, Conflict, StoreUnavailable, Internal;
     /// A stream that is opened.
     Streaming: InvalidRequest, UnknownToken, NotFound, RateLimited as 503, StoreUnavailable, Internal;
 }

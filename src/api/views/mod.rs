@@ -15,7 +15,7 @@ use solana_sdk::signature::Signature;
 
 pub use self::{
     amounts::{SOL_DECIMALS, amount, number, price, ratio, timestamp},
-    order::set_aside,
+    order::{set_aside, unreadable},
 };
 use crate::domain::Rules;
 

@@ -5,8 +5,8 @@ use solana_sdk::signature::Signature;
 
 use super::{SOL_DECIMALS, Views, amount, price, timestamp};
 use crate::{
-    domain::{BaseUnits, Failure, Fill, Order, OrderStatus, SetAside, StoredEvent, Swap, VenueId},
-    store::AttemptRow,
+    domain::{BaseUnits, ErrorCode, Failure, Fill, Order, OrderStatus, SetAside, StoredEvent, Swap, VenueId},
+    store::{AttemptRow, Unreadable},
 };
 
 impl Views {
@@ -58,6 +58,7 @@ impl Views {
             "maxIn": exact_out.and(order.limit).map(|limit| amount(limit, dec_in)),
             "slippageBps": order.slippage,
             "wallet": order.wallet.map(|wallet| wallet.to_string()),
+            "poolWish": order.pool_wish,
             "expiresAt": order.expires_at.map(timestamp),
             "venue": venue(order),
             "txHash": signature.map(|signature| signature.to_string()),
@@ -96,6 +97,17 @@ impl Views {
             .collect();
         view
     }
+}
+
+/// An order of a list whose row cannot be read. What is wrong with it is for the log.
+pub fn unreadable(order: &Unreadable) -> Value {
+    tracing::warn!(order_id = %order.id, reason = order.reason, "a listed order cannot be read");
+    let message = "what is stored of this order cannot be read by this version";
+    json!({
+        "id": order.id,
+        "status": order.status,
+        "unreadable": { "code": ErrorCode::Internal, "message": message },
+    })
 }
 
 /// Why an order waits for a person, and since when.

@@ -10,7 +10,7 @@ use swapd::{
 };
 
 use super::{acts, served::Served};
-use crate::support::within_patience;
+use crate::support::{servers, sql, within_patience};
 
 const ORDERS: &str = "/v1/orders";
 
@@ -18,6 +18,32 @@ async fn nothing_happened(served: &Served) {
     assert_eq!(served.store.list(&OrderFilter::default(), 10).await.unwrap(), []);
     assert_eq!(served.store.cursor().await.unwrap(), 0);
     assert_eq!(served.queue.depth().await.unwrap(), 0);
+}
+
+/// One page of three orders, one of which cannot be read, on the store behind `url`.
+async fn a_page_with_an_unreadable_order(url: &str) {
+    let served = Served::on(url, "local:", Options::default(), 16).await;
+    let ids = [served.order().await.id, served.order().await.id, served.order().await.id];
+    let odd = format!("update orders set state = '{{\"state\":\"odd\"}}' where id = '{}'", ids[1]);
+    sql::execute(url, &odd).await;
+    let first = served.get("/v1/orders?limit=2").await;
+    assert_eq!(first.status, 200, "{first:?}");
+    let message = "what is stored of this order cannot be read by this version";
+    let unreadable = json!({"id": ids[1], "status": "pending", "unreadable": {"code": "internal", "message": message}});
+    assert_eq!((&first.body["orders"][0]["id"], &first.body["orders"][1]), (&json!(ids[2]), &unreadable));
+    let next = format!("/v1/orders?limit=2&cursor={}", first.body["nextCursor"].as_str().unwrap());
+    assert_eq!(served.get(&next).await.body["orders"][0]["id"], json!(ids[0]), "the page after it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_order_says_so_and_hides_no_other_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    a_page_with_an_unreadable_order(&format!("sqlite:{}", folder.path().join("orders.db").display())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_order_says_so_and_hides_no_other_on_postgres() {
+    a_page_with_an_unreadable_order(&servers::fresh_database().await).await;
 }
 
 #[tokio::test]

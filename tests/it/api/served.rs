@@ -15,6 +15,7 @@ use swapd::{
     queue::{self, QueueOptions, SharedQueue},
     router::{Mode, Router},
     store::{self, SharedStore},
+    webhooks::Webhooks,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -26,7 +27,7 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::within_patience;
+use crate::support::{receiver::webhook_settings, within_patience};
 
 /// One process's worth of API.
 pub struct Served {
@@ -144,6 +145,7 @@ impl Served {
             probes: Arc::new(probes),
             metrics: Arc::new(page),
             control,
+            webhooks: Arc::new(Webhooks::new(store.clone(), webhook_settings()).unwrap()),
             holdings: None,
             gallery: gallery.handle(),
         };

@@ -11,6 +11,8 @@ mod reading;
 mod reservations;
 pub(crate) mod sample;
 mod stops;
+mod upgrades;
+mod webhooks;
 
 use swapd::store::{self, SharedStore};
 
@@ -69,6 +71,7 @@ on_every_backend![
     reading::history_starts_where_it_is_asked_to,
     reading::a_polling_reader_misses_no_event,
     reading::lists_are_newest_first_filtered_and_paged,
+    reading::a_row_that_cannot_be_read_hides_no_other_of_its_page,
     reading::unfinished_orders_are_found,
     reservations::parallel_reservations_never_exceed_the_balance,
     reservations::the_census_counts_open_orders_and_their_promises,
@@ -76,4 +79,14 @@ on_every_backend![
     reservations::a_new_reservation_replaces_the_old_one,
     reservations::the_largest_amounts_are_summed_exactly,
     reservations::what_is_promised_is_summed_by_wallet_and_mint,
+    upgrades::a_database_of_every_earlier_version_keeps_all_it_has,
+    webhooks::a_webhook_comes_back_as_it_was_and_as_it_was_changed,
+    webhooks::each_event_is_delivered_once_whoever_reads_the_history_twice,
+    webhooks::an_orders_events_wait_for_each_other_and_other_orders_do_not,
+    webhooks::a_receiver_that_is_back_gets_what_waits_at_once,
+    webhooks::a_delivery_that_is_asked_for_again_waits_for_nobody,
+    webhooks::the_log_says_what_came_of_every_try_and_is_bounded,
+    webhooks::a_webhook_that_fails_for_long_is_disabled_and_goes_on_as_its_owner_says,
+    webhooks::an_event_that_cannot_be_read_does_not_hide_the_others,
+    webhooks::a_lease_has_one_holder_until_it_ends,
 ];

@@ -11,8 +11,9 @@ use swapd::{
 
 use super::{
     open,
-    sample::{START, attempt, building, fill, landing, new_order, step, stored, token},
+    sample::{START, attempt, building, fill, landing, listed, new_order, step, stored, token},
 };
+use crate::support::sql;
 
 pub async fn history_starts_where_it_is_asked_to(url: String) {
     let store = open(&url).await;
@@ -87,13 +88,13 @@ pub async fn lists_are_newest_first_filtered_and_paged(url: String) {
         orders.insert(0, order);
     }
     let all = OrderFilter::default();
-    assert_eq!(store.list(&all, 100).await.unwrap(), orders);
-    assert_eq!(store.list(&all, 0).await.unwrap(), []);
+    assert_eq!(listed(&store, &all, 100).await, orders);
+    assert_eq!(listed(&store, &all, 0).await, []);
 
     let some = |filter: OrderFilter, wanted: &dyn Fn(&Order) -> bool| {
         let expected: Vec<_> = orders.iter().filter(|order| wanted(order)).cloned().collect();
         let store = store.clone();
-        async move { assert_eq!(store.list(&filter, 100).await.unwrap(), expected, "{filter:?}") }
+        async move { assert_eq!(listed(&store, &filter, 100).await, expected, "{filter:?}") }
     };
     let statuses = vec![Status::Cancelled, Status::Pending, Status::Cancelled];
     some(OrderFilter { statuses, ..all.clone() }, &|o| o.status.name() != Status::Routing).await;
@@ -109,13 +110,27 @@ pub async fn lists_are_newest_first_filtered_and_paged(url: String) {
     loop {
         let statuses = vec![Status::Cancelled, Status::Pending, Status::Routing];
         let before = paged.last().map(|order| order.id);
-        let page = store.list(&OrderFilter { statuses, before, ..all.clone() }, 5).await.unwrap();
+        let page = listed(&store, &OrderFilter { statuses, before, ..all.clone() }, 5).await;
         if page.is_empty() {
             break;
         }
         paged.extend(page);
     }
     assert_eq!(paged, orders);
+    store.close().await;
+}
+
+pub async fn a_row_that_cannot_be_read_hides_no_other_of_its_page(url: String) {
+    let store = open(&url).await;
+    let orders = [stored(&store).await, stored(&store).await, stored(&store).await];
+    let odd = format!("update orders set state = '{{\"state\":\"odd\"}}' where id = '{}'", orders[1].id);
+    sql::execute(&url, &odd).await;
+    let page = store.list(&OrderFilter::default(), 10).await.unwrap();
+    let [newest, unreadable, oldest] = page.as_slice() else { panic!("{page:?}") };
+    assert_eq!((newest.as_ref(), oldest.as_ref()), (Ok(&orders[2]), Ok(&orders[0])));
+    let unreadable = unreadable.as_ref().unwrap_err();
+    assert_eq!((unreadable.id, unreadable.status), (orders[1].id, Status::Pending));
+    assert!(unreadable.reason.contains("state"), "{unreadable:?}");
     store.close().await;
 }
 

@@ -7,7 +7,7 @@ use swapd::{
         NewOrder, Order, OrderEvent, OrderId, OrderKind, Quote, QuoteOutcome, Route, Slot, StoredEvent, Swap, Token,
         VenueId,
     },
-    store::{Creation, Reservation, SharedStore, StoreError},
+    store::{Creation, OrderFilter, Reservation, SharedStore, StoreError},
 };
 use time::{Duration, OffsetDateTime, macros::datetime};
 
@@ -42,6 +42,12 @@ pub async fn stored(store: &SharedStore) -> Order {
     let order = order();
     assert!(matches!(store.create(&order, None).await.unwrap(), Creation::New(_)));
     order
+}
+
+/// A page of orders, all of which can be read.
+pub async fn listed(store: &SharedStore, filter: &OrderFilter, limit: u32) -> Vec<Order> {
+    let page = store.list(filter, limit).await.unwrap();
+    page.into_iter().map(|order| order.expect("a row that can be read")).collect()
 }
 
 pub fn quote(order: &Order, executable: bool) -> Quote {

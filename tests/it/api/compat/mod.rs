@@ -22,7 +22,10 @@ const TYPED: &str = r#"{"type":"market","tokenIn":"SOL","tokenOut":"USDC","amoun
 const PAIR: &str = r#"{"pair":"SOL-USDC","amount":10,"side":"sell"}"#;
 
 async fn posted(served: &Served, body: &str) -> Order {
-    let path = if body == CAPITALS { ORDERS } else { EXECUTE };
+    posted_at(served, if body == CAPITALS { ORDERS } else { EXECUTE }, body).await
+}
+
+async fn posted_at(served: &Served, path: &str, body: &str) -> Order {
     let answer = served.post(path, body).await;
     assert!((200..300).contains(&answer.status), "{answer:?}");
     served.load(answer.body["orderId"].as_str().unwrap()).await
@@ -47,6 +50,41 @@ async fn until_confirmed(served: &Served, order: &mut Order) -> Attempt {
 
 fn statuses(frames: &[Value]) -> Vec<&str> {
     frames.iter().map(|frame| frame["status"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_body_of_any_dialect_may_have_a_deadline() {
+    let served = Served::start().await;
+    for body in [PLAIN, PERCENT, CAPITALS, TYPED, PAIR] {
+        let with = |millis: &str| body.replacen('{', &format!(r#"{{"expiresInMs":{millis},"#), 1);
+        let path = if body == CAPITALS { ORDERS } else { EXECUTE };
+        for none in [body, &with("null")] {
+            assert_eq!(posted_at(&served, path, none).await.expires_at, None, "{none}");
+        }
+        let order = posted_at(&served, path, &with("60000")).await;
+        assert_eq!(order.expires_at, Some(order.created_at + time::Duration::MINUTE), "{body}");
+        for wrong in ["0", "-1", "1.5", "\"60000\"", "604800001", "true"] {
+            let refused = served.post(path, &with(wrong)).await;
+            let said = if body == TYPED { &refused.body["error"][0]["message"] } else { &refused.body["error"] };
+            assert_eq!(refused.status, 400, "{wrong}: {refused:?}");
+            assert!(said.as_str().unwrap().starts_with("`expiresInMs` must be"), "{wrong}: {refused:?}");
+            if body == TYPED {
+                assert_eq!(refused.body["error"][0]["path"], json!(["expiresInMs"]));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_pool_that_a_client_insists_on_is_shown() {
+    let served = Served::start().await;
+    let wishing = PERCENT.replacen('{', r#"{"poolId":"test-pool","baseIn":true,"#, 1);
+    for (body, wish) in [(PERCENT, Value::Null), (&wishing, json!({"address": "test-pool", "baseIn": true}))] {
+        let order = posted(&served, body).await;
+        let shown = served.get(&format!("/v1/orders/{}", order.id)).await.body;
+        let listed = served.get("/v1/orders?limit=1").await.body["orders"][0].clone();
+        assert_eq!((&shown["poolWish"], &listed["poolWish"], &listed["id"]), (&wish, &wish, &shown["id"]));
+    }
 }
 
 #[tokio::test]

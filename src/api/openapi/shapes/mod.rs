@@ -1,0 +1,25 @@
+//! Shapes: the JSON that `views`, `receipt` and `health` write, as types for the description.
+//!
+//! They are never built: that answers really look like this is checked against a running daemon. Amounts, events and
+//! codes are the domain's own types.
+#![expect(dead_code, reason = "described, never built")]
+
+mod amounts;
+mod dead_letters;
+mod orders;
+mod receipt;
+mod refused;
+mod routes;
+mod service;
+mod wallets;
+pub mod webhooks;
+
+pub use self::{
+    dead_letters::{DeadLettersPage, Replayed},
+    orders::{OrderInFull, OrderView, OrdersPage, Submitted},
+    receipt::Receipt,
+    refused::{Refused, RefusedOlder},
+    routes::{Rehearsal, RouteView, Tokens},
+    service::{ControlView, DaemonStatus, Health, Ready},
+    wallets::Wallets,
+};

@@ -1,0 +1,332 @@
+//! Statements: what the store of webhooks does, once for both databases.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+use super::{
+    ATTEMPTS_KEPT, Answer, AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Due, EventHead, FanOut,
+    Next, Resume, SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookId, WebhookStore,
+    sql::{Arg, Sql, Statement, statement},
+};
+use crate::store::{
+    StoreError,
+    columns::{self, Columns},
+    rows::{json, plain_text},
+};
+
+const WEBHOOKS: &str = "select id::text, url, description, secret, filter::text, cursor, failing_since, disabled_at, \
+    disabled_reason, created_at, updated_at, \
+    (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.state = 'pending') as pending, \
+    (select min(d.created_at) from webhook_deliveries d where d.webhook_id = w.id and d.state = 'pending') \
+    as oldest_pending from webhooks w where $1::uuid is null or id = $1::uuid order by w.id";
+
+const CREATE: &str = "insert into webhooks \
+    (id, url, description, secret, filter, cursor, created_at, updated_at) \
+    select $1::uuid, $2::text, $3::text, $4::text, $5::jsonb, $6::bigint, $7::timestamptz, $7::timestamptz \
+    where (select count(*) from webhooks) < $8::bigint returning url";
+
+const CHANGE: &str = "update webhooks set url = coalesce($2::text, url), \
+    description = coalesce($3::text, description), filter = coalesce($4::jsonb, filter), \
+    updated_at = $5::timestamptz where id = $1::uuid returning url";
+
+const DISABLE: &str = "update webhooks set disabled_at = $2::timestamptz, disabled_reason = $3::text \
+    where id = $1::uuid and disabled_at is null";
+
+const ENABLE: &str = "update webhooks set disabled_at = null, disabled_reason = null, failing_since = null \
+    where id = $1::uuid";
+
+/// What waited through an outage gets its tries back.
+const TRY_ANEW: &str = "update webhook_deliveries set tries = 0, next_try_at = $2::timestamptz \
+    where webhook_id = $1::uuid and state = 'pending'";
+
+/// What waits for its next try is due.
+const REVIVE: &str = "update webhook_deliveries set next_try_at = $2::timestamptz \
+    where webhook_id = $1::uuid and state = 'pending' and next_try_at > $2::timestamptz";
+
+const SKIP: &str = "update webhook_deliveries set state = 'skipped' where webhook_id = $1::uuid and state = 'pending'";
+
+const MOVE_TO_NOW: &str = "update webhooks \
+    set cursor = (select coalesce(max(cursor), 0) from order_status_history) where id = $1::uuid";
+
+const EVENT_HEADS: &str = "select cursor, order_id::text, status::text, event from order_status_history \
+    where cursor > $1::bigint order by cursor limit $2::bigint";
+
+const ADVANCE: &str = "update webhooks set cursor = $3::bigint \
+    where id = $1::uuid and cursor = $2::bigint and disabled_at is null";
+
+/// Only if the step before it was made.
+const DELIVER: &str = "insert into webhook_deliveries \
+    (id, webhook_id, cursor, order_id, state, tries, again, next_try_at, created_at) \
+    select $1::uuid, $2::uuid, $3::bigint, $4::uuid, 'pending', 0, false, $5::timestamptz, $5::timestamptz \
+    where exists (select 1 from webhooks where id = $2::uuid and cursor = $6::bigint) \
+    on conflict (webhook_id, cursor) do nothing";
+
+const DUE: &str = "select d.id::text as delivery_id, d.tries::bigint as tries, e.cursor, e.order_id::text, e.seq, \
+    e.status::text, e.payload::text, e.created_at, o.token_in_symbol, o.token_out_symbol \
+    from webhook_deliveries d join order_status_history e on e.cursor = d.cursor join orders o on o.id = e.order_id \
+    where d.webhook_id = $1::uuid and d.state = 'pending' \
+    and (d.next_try_at <= $2::timestamptz or d.next_try_at > $3::timestamptz) \
+    and (d.again or not exists (select 1 from webhook_deliveries b where b.webhook_id = d.webhook_id \
+        and b.order_id = d.order_id and b.state = 'pending' and not b.again and b.cursor < d.cursor)) \
+    order by case when $4::boolean then d.tries else 0 end, d.cursor limit $5::bigint";
+
+const LOG_TRY: &str = "insert into webhook_attempts (delivery_id, n, at, status, error, duration_ms) \
+    select $1::uuid, (select coalesce(max(n), 0) + 1 from webhook_attempts where delivery_id = $1::uuid), \
+    $2::timestamptz, $3::smallint, $4::text, $5::bigint \
+    where exists (select 1 from webhook_deliveries where id = $1::uuid)";
+
+const FORGET_TRIES: &str = "delete from webhook_attempts where delivery_id = $1::uuid \
+    and n <= (select max(n) from webhook_attempts where delivery_id = $1::uuid) - $2::integer";
+
+const SETTLE: &str = "update webhook_deliveries set state = $2::text where id = $1::uuid and state = 'pending'";
+
+const RETRY: &str = "update webhook_deliveries set tries = tries + 1, next_try_at = $2::timestamptz \
+    where id = $1::uuid and state = 'pending'";
+
+const GOT_THROUGH: &str = "update webhooks set failing_since = null where id = $1::uuid and failing_since is not null";
+
+const FAILED: &str = "update webhooks set failing_since = coalesce(failing_since, $2::timestamptz) where id = $1::uuid";
+
+const DISABLE_FAILING: &str = "update webhooks set disabled_at = $2::timestamptz, disabled_reason = $3::text \
+    where id = $1::uuid and disabled_at is null and failing_since <= $4::timestamptz";
+
+const DELIVERIES: &str = "select d.id::text as delivery_id, d.cursor, d.order_id::text, e.seq, e.event, \
+    e.status::text, d.state, d.next_try_at, d.created_at \
+    from webhook_deliveries d join order_status_history e on e.cursor = d.cursor \
+    where d.webhook_id = $1::uuid and ($2::text is null or d.state = $2::text) \
+    and ($3::uuid is null or d.id < $3::uuid) order by d.id desc limit $4::bigint";
+
+const TRIES: &str = "select a.delivery_id::text, a.n::bigint, a.at, a.status::bigint, a.error, a.duration_ms \
+    from webhook_attempts a join webhook_deliveries d on d.id = a.delivery_id \
+    where d.webhook_id = $1::uuid and d.id >= $2::uuid and d.id <= $3::uuid order by a.delivery_id, a.n";
+
+const REDELIVER: &str = "update webhook_deliveries set tries = 0, next_try_at = $3::timestamptz, \
+    again = again or state <> 'pending', state = 'pending' \
+    where id = $2::uuid and webhook_id = $1::uuid returning state";
+
+const PRUNE: &str = "delete from webhook_deliveries where webhook_id = $1::uuid and state <> 'pending' \
+    and id <= (select id from webhook_deliveries where webhook_id = $1::uuid and state <> 'pending' \
+        order by id desc limit 1 offset $2::bigint)";
+
+#[async_trait]
+impl<T: Sql> WebhookStore for T {
+    async fn create_webhook(&self, webhook: &Webhook, most: u32) -> Result<bool, StoreError> {
+        let create = statement!(
+            CREATE,
+            webhook.id.to_string(),
+            plain_text(&webhook.url),
+            plain_text(&webhook.description),
+            webhook.secret.expose(),
+            json(&webhook.filter),
+            webhook.cursor,
+            webhook.created_at,
+            most,
+        );
+        Ok(has_row(&self.write(vec![create]).await?))
+    }
+
+    async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
+        self.read(statement!(WEBHOOKS, None)).await?.iter().map(webhook).collect()
+    }
+
+    async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.read(statement!(WEBHOOKS, id.to_string())).await?.first().map(webhook).transpose()
+    }
+
+    async fn change_webhook(
+        &self,
+        id: WebhookId,
+        change: &WebhookChange,
+        now: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let key = id.to_string();
+        let (url, description) = (change.url.as_deref().map(plain_text), change.description.as_deref().map(plain_text));
+        let mut all = vec![statement!(CHANGE, key.as_str(), url, description, change.filter.as_ref().map(json), now)];
+        match &change.turn {
+            None => {}
+            Some(Turn::Off(reason)) => all.push(statement!(DISABLE, key, now, plain_text(reason))),
+            Some(Turn::On(Resume::Cursor)) => {
+                all.extend([statement!(TRY_ANEW, key.as_str(), now), statement!(ENABLE, key)]);
+            }
+            Some(Turn::On(Resume::Now)) => {
+                all.extend([SKIP, MOVE_TO_NOW, ENABLE].map(|text| statement!(text, key.as_str())));
+            }
+        }
+        Ok(has_row(&self.write(all).await?))
+    }
+
+    async fn delete_webhook(&self, id: WebhookId) -> Result<bool, StoreError> {
+        let delete = statement!("delete from webhooks where id = $1::uuid returning url", id.to_string());
+        Ok(has_row(&self.write(vec![delete]).await?))
+    }
+
+    async fn event_heads(&self, cursor: u64, limit: u32) -> Result<Vec<EventHead>, StoreError> {
+        self.read(statement!(EVENT_HEADS, cursor, limit)).await?.iter().map(event_head).collect()
+    }
+
+    async fn fan_out(&self, steps: &[FanOut], now: OffsetDateTime) -> Result<(), StoreError> {
+        let mut all = Vec::new();
+        for step in steps {
+            let webhook = step.webhook.to_string();
+            all.push(statement!(ADVANCE, webhook.as_str(), step.from, step.to));
+            all.extend(step.wanted.iter().map(|event| {
+                let (id, order) = (DeliveryId::new().to_string(), event.order_id.to_string());
+                statement!(DELIVER, id, webhook.as_str(), event.cursor, order, now, step.to)
+            }));
+        }
+        self.write(all).await.map(drop)
+    }
+
+    async fn due(
+        &self,
+        webhook: WebhookId,
+        now: OffsetDateTime,
+        latest: OffsetDateTime,
+        least_tried_first: bool,
+        limit: u32,
+    ) -> Result<Vec<Due>, StoreError> {
+        let due = statement!(DUE, webhook.to_string(), now, latest, least_tried_first, limit);
+        let rows = self.read(due).await?;
+        rows.iter()
+            .map(|row| {
+                let (id, tries) = (row.parsed("delivery_id")?, row.small("tries")?);
+                Ok(Due { id, tries, event: columns::event(row) })
+            })
+            .collect()
+    }
+
+    async fn record(&self, tried: &[Tried]) -> Result<(), StoreError> {
+        self.write(tried.iter().flat_map(recorded).collect()).await.map(drop)
+    }
+
+    async fn deliveries(
+        &self,
+        webhook: WebhookId,
+        state: Option<DeliveryState>,
+        before: Option<DeliveryId>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+        let webhook = webhook.to_string();
+        let state = state.map(|state| state.as_str().to_owned());
+        let before = before.map(|id| id.to_string());
+        let rows = self.read(statement!(DELIVERIES, webhook.as_str(), state, before, limit)).await?;
+        let mut page = rows.iter().map(delivery).collect::<Result<Vec<_>, _>>()?;
+        let (Some(newest), Some(oldest)) = (page.first(), page.last()) else { return Ok(page) };
+        let tries = statement!(TRIES, webhook, oldest.id.to_string(), newest.id.to_string());
+        let mut of_delivery: HashMap<DeliveryId, Vec<AttemptRecord>> = HashMap::new();
+        for row in self.read(tries).await? {
+            of_delivery.entry(row.parsed("delivery_id")?).or_default().push(attempt(&row)?);
+        }
+        for delivery in &mut page {
+            delivery.attempts = of_delivery.remove(&delivery.id).unwrap_or_default();
+        }
+        Ok(page)
+    }
+
+    async fn redeliver(&self, webhook: WebhookId, id: DeliveryId, now: OffsetDateTime) -> Result<bool, StoreError> {
+        Ok(has_row(&self.write(vec![statement!(REDELIVER, webhook.to_string(), id.to_string(), now)]).await?))
+    }
+
+    async fn prune_deliveries(&self, keep: u32) -> Result<(), StoreError> {
+        let webhooks = self.webhooks().await?;
+        let prune = webhooks.iter().map(|webhook| statement!(PRUNE, webhook.id.to_string(), keep));
+        self.write(prune.collect()).await.map(drop)
+    }
+
+    async fn take_lease(&self, name: &str, holder: &str, seconds: u32) -> Result<bool, StoreError> {
+        Ok(has_row(&self.write(vec![statement!(T::TAKE_LEASE, name, holder, seconds)]).await?))
+    }
+
+    async fn give_lease(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        let give = statement!("delete from leases where name = $1::text and holder = $2::text", name, holder);
+        self.write(vec![give]).await.map(drop)
+    }
+}
+
+/// Whether the first statement returned a row.
+fn has_row<R>(returned: &[Vec<R>]) -> bool {
+    returned.first().is_some_and(|rows| !rows.is_empty())
+}
+
+/// The statements that store a try.
+fn recorded(tried: &Tried) -> Vec<Statement> {
+    let (webhook, delivery) = (tried.webhook.to_string(), tried.delivery.to_string());
+    let (status, error) = match &tried.answer {
+        Answer::Status(status) => (Some(i64::from(*status)), None),
+        Answer::Error(error) => (None, Some(plain_text(error))),
+    };
+    let took = u64::try_from(tried.took.whole_milliseconds()).unwrap_or_default();
+    let mut log = statement!(LOG_TRY, delivery.as_str(), tried.at);
+    log.args.extend([Arg::Integer(status), error.into(), took.into()]);
+    let mut all = vec![log, statement!(FORGET_TRIES, delivery.as_str(), ATTEMPTS_KEPT)];
+    let settled = |state: DeliveryState| statement!(SETTLE, delivery.as_str(), state.as_str());
+    match tried.next {
+        Next::Delivered => all.extend([settled(DeliveryState::Delivered), statement!(GOT_THROUGH, webhook)]),
+        Next::GiveUp => all.extend([settled(DeliveryState::Failed), statement!(FAILED, webhook.as_str(), tried.at)]),
+        Next::Retry(at) => {
+            all.extend([statement!(RETRY, delivery, at), statement!(FAILED, webhook.as_str(), tried.at)]);
+        }
+    }
+    let webhook = tried.webhook.to_string();
+    if tried.revives {
+        all.push(statement!(REVIVE, webhook.as_str(), tried.at));
+    }
+    if let Some((since, reason)) = &tried.disable_if_failing_since {
+        all.push(statement!(DISABLE_FAILING, webhook, tried.at, plain_text(reason), *since));
+    }
+    all
+}
+
+fn webhook(row: &impl Columns) -> Result<Webhook, StoreError> {
+    let disabled = match row.maybe_time("disabled_at")? {
+        Some(at) => Some(Disabled { reason: row.text("disabled_reason")?, at }),
+        None => None,
+    };
+    Ok(Webhook {
+        id: row.parsed("id")?,
+        url: row.text("url")?,
+        description: row.text("description")?,
+        secret: SigningSecret::new(row.text("secret")?),
+        filter: row.json("filter")?,
+        cursor: row.count("cursor")?,
+        failing_since: row.maybe_time("failing_since")?,
+        disabled,
+        pending: row.count("pending")?,
+        oldest_pending: row.maybe_time("oldest_pending")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+    })
+}
+
+fn event_head(row: &impl Columns) -> Result<EventHead, StoreError> {
+    Ok(EventHead {
+        cursor: row.count("cursor")?,
+        order_id: row.parsed("order_id")?,
+        status: row.named("status")?,
+        event: row.text("event")?,
+    })
+}
+
+fn delivery(row: &impl Columns) -> Result<DeliveryRecord, StoreError> {
+    Ok(DeliveryRecord {
+        id: row.parsed("delivery_id")?,
+        event: event_head(row)?,
+        seq: row.count("seq")?,
+        state: row.named("state")?,
+        next_try_at: row.time("next_try_at")?,
+        created_at: row.time("created_at")?,
+        attempts: Vec::new(),
+    })
+}
+
+fn attempt(row: &impl Columns) -> Result<AttemptRecord, StoreError> {
+    let answer = match row.maybe_count("status")? {
+        Some(status) => {
+            Answer::Status(u16::try_from(status).map_err(|_| StoreError::Corrupt(format!("`status` is `{status}`")))?)
+        }
+        None => Answer::Error(row.text("error")?),
+    };
+    Ok(AttemptRecord { n: row.small("n")?, at: row.time("at")?, answer, duration_ms: row.count("duration_ms")? })
+}

@@ -1,0 +1,358 @@
+//! Deliverer: from the history to the receivers, each event at least once, the events of an order in their order.
+//!
+//! Owns the one loop that moves webhooks' cursors, starts tries and stores what came of them. Of all processes one works
+//! at a time, by a lease in the store; what another begins is what this one has stored. Each webhook has room of its own,
+//! so a slow receiver delays nobody else. Survives outages of store, bus and receivers.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use time::OffsetDateTime;
+use tokio::{
+    sync::Notify,
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Schedule, Settings,
+    attempt::{attempt, dice},
+    sender::Sender,
+};
+use crate::{
+    domain::StoredEvent,
+    events::{SharedBus, Subscription},
+    metrics as names,
+    store::{
+        SharedStore, StoreError,
+        webhooks::{Answer, DeliveryId, FanOut, Next, Tried, Webhook, WebhookId},
+    },
+};
+
+/// How often the store is looked at although nobody says that there is news.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Events read at once for one webhook.
+const PAGE: u32 = 200;
+/// Deliveries of a webhook that may wait before it moves on along the history.
+const WINDOW: u64 = 1_000;
+/// The lease's name, how long it lasts, and when what is left of it is renewed.
+const LEASE_NAME: &str = "webhooks";
+const LEASE_SECONDS: u32 = 6;
+const LEASE: Duration = Duration::from_secs(LEASE_SECONDS as u64);
+const RENEW_BELOW: Duration = Duration::from_secs(4);
+/// Between two looks for deliveries to forget.
+const PRUNE_EVERY: Duration = Duration::from_secs(5);
+/// How long tries under way may take once nothing new begins.
+const LAST_TRIES: Duration = Duration::from_secs(1);
+/// Failures in a row after which a receiver is only probed, and how often.
+const TRIP: u32 = 10;
+const PROBES: Schedule =
+    Schedule { backoff: Duration::from_secs(1), longest: Duration::from_secs(60), max_tries: u32::MAX };
+
+/// An event as the receivers get it.
+pub type Render = Arc<dyn Fn(&StoredEvent) -> String + Send + Sync>;
+
+/// Makes the deliveries.
+pub struct Deliverer {
+    store: SharedStore,
+    bus: SharedBus,
+    sender: Arc<Sender>,
+    render: Render,
+    settings: Settings,
+    nudge: Arc<Notify>,
+    /// This process, to the lease.
+    holder: String,
+    /// Until when this process surely has it.
+    lease: Option<Instant>,
+    tries: JoinSet<Tried>,
+    /// Whose tries are under way.
+    under_way: HashMap<Id, (WebhookId, DeliveryId)>,
+    /// Tries that are not stored yet.
+    unstored: Vec<Tried>,
+    /// Receivers that have failed last.
+    failing: HashMap<WebhookId, Failing>,
+    /// Webhooks with gauges.
+    shown: HashSet<WebhookId>,
+    /// Those of them that are disabled, which was said.
+    disabled: HashSet<WebhookId>,
+    pruned: Option<Instant>,
+}
+
+/// How often a receiver has failed in a row, and until when it is left alone.
+#[derive(Default)]
+struct Failing {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Failing {
+    const fn is_probed(&self) -> bool {
+        self.failures >= TRIP
+    }
+}
+
+impl Deliverer {
+    pub(super) fn new(
+        store: SharedStore,
+        bus: SharedBus,
+        sender: Arc<Sender>,
+        render: Render,
+        settings: Settings,
+        nudge: Arc<Notify>,
+    ) -> Self {
+        Self {
+            store,
+            bus,
+            sender,
+            render,
+            settings,
+            nudge,
+            holder: Uuid::now_v7().to_string(),
+            lease: None,
+            tries: JoinSet::new(),
+            under_way: HashMap::new(),
+            unstored: Vec::new(),
+            failing: HashMap::new(),
+            shown: HashSet::new(),
+            disabled: HashSet::new(),
+            pruned: None,
+        }
+    }
+
+    /// Delivers until `shutdown`. Run it once per process, as one of its long-lived tasks.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut heard = Some(self.bus.subscribe());
+        let mut in_trouble = false;
+        loop {
+            match self.round().await {
+                Ok(()) => in_trouble = false,
+                Err(error) => {
+                    if !in_trouble {
+                        tracing::warn!(%error, "webhooks wait for the store");
+                    }
+                    in_trouble = true;
+                }
+            }
+            // Who delivers nothing need not hear of every event.
+            let listens = self.leads() && !in_trouble;
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(ended) = self.tries.join_next_with_id() => self.note(ended),
+                () = self.nudge.notified() => {}
+                () = news(&mut heard), if listens => {}
+                () = sleep(LOOK_EVERY) => {
+                    heard.get_or_insert_with(|| self.bus.subscribe());
+                }
+            }
+            while let Some(ended) = self.tries.try_join_next_with_id() {
+                self.note(ended);
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Stores what is known of the tries under way, and lets another process go on at once.
+    async fn finish(mut self) {
+        let ending = async {
+            while let Some(ended) = self.tries.join_next_with_id().await {
+                self.note(ended);
+            }
+        };
+        let _cut_off = timeout(LAST_TRIES, ending).await;
+        let leave = async {
+            self.record().await?;
+            self.store.give_lease(LEASE_NAME, &self.holder).await
+        };
+        if let Err(error) = leave.await {
+            tracing::warn!(%error, "the last tries of webhooks are not stored: they are made again");
+        }
+    }
+
+    /// Does all there is to do now.
+    async fn round(&mut self) -> Result<(), StoreError> {
+        self.record().await?;
+        let webhooks = self.store.webhooks().await?;
+        self.show(&webhooks);
+        let enabled: Vec<_> = webhooks.into_iter().filter(|webhook| webhook.disabled.is_none()).collect();
+        if enabled.is_empty() || !self.take_lead().await? {
+            return Ok(());
+        }
+        let fresh = self.fan_out(&enabled).await?;
+        for webhook in enabled {
+            if webhook.pending > 0 || fresh.contains(&webhook.id) {
+                self.start(webhook).await?;
+            }
+        }
+        if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            self.store.prune_deliveries(self.settings.keep).await?;
+            self.pruned = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Whether this process delivers, as far as it can tell without asking.
+    fn leads(&self) -> bool {
+        self.lease.is_some_and(|until| Instant::now() < until)
+    }
+
+    async fn take_lead(&mut self) -> Result<bool, StoreError> {
+        let now = Instant::now();
+        if self.lease.is_none_or(|until| until < now + RENEW_BELOW) {
+            let taken = self.store.take_lease(LEASE_NAME, &self.holder, LEASE_SECONDS).await?;
+            self.lease = taken.then_some(now + LEASE);
+        }
+        Ok(self.leads())
+    }
+
+    /// Moves the webhooks along the history. The ones that want something of what was passed.
+    async fn fan_out(&mut self, webhooks: &[Webhook]) -> Result<HashSet<WebhookId>, StoreError> {
+        let newest = self.store.cursor().await?;
+        let mut pages = HashMap::new();
+        let mut steps = Vec::new();
+        for webhook in webhooks.iter().filter(|webhook| webhook.cursor < newest && webhook.pending < WINDOW) {
+            // As a rule all of them are at the same place.
+            let page = match pages.entry(webhook.cursor) {
+                Entry::Occupied(page) => page.into_mut(),
+                Entry::Vacant(place) => place.insert(self.store.event_heads(webhook.cursor, PAGE).await?),
+            };
+            let Some(last) = page.last() else { continue };
+            let wanted = page.iter().filter(|event| webhook.filter.wants(event)).cloned().collect();
+            steps.push(FanOut { webhook: webhook.id, from: webhook.cursor, to: last.cursor, wanted });
+        }
+        if steps.is_empty() {
+            return Ok(HashSet::new());
+        }
+        self.store.fan_out(&steps, OffsetDateTime::now_utc()).await?;
+        if steps.iter().any(|step| step.to < newest) {
+            self.nudge.notify_one(); // there is more
+        }
+        Ok(steps.into_iter().filter(|step| !step.wanted.is_empty()).map(|step| step.webhook).collect())
+    }
+
+    /// Starts the tries of a webhook that are due, as far as it has room.
+    async fn start(&mut self, webhook: Webhook) -> Result<(), StoreError> {
+        let busy: HashSet<DeliveryId> = self.busy(webhook.id).collect();
+        let probed = self.failing.get(&webhook.id).filter(|failing| failing.is_probed());
+        if probed.and_then(|failing| failing.until).is_some_and(|until| Instant::now() < until) {
+            return Ok(());
+        }
+        let room = if probed.is_some() { 1 } else { self.settings.in_flight }.saturating_sub(busy.len());
+        if room == 0 {
+            return Ok(());
+        }
+        let now = OffsetDateTime::now_utc();
+        // What is under way still waits in the store.
+        let limit = u32::try_from(room + busy.len()).unwrap_or(u32::MAX);
+        let latest = now + self.settings.schedule.longest;
+        // A probe must not be the one delivery that the receiver does not like.
+        let due = self.store.due(webhook.id, now, latest, probed.is_some(), limit).await?;
+        let webhook = Arc::new(webhook);
+        for due in due.into_iter().filter(|due| !busy.contains(&due.id)).take(room) {
+            if !self.leads() {
+                return Ok(());
+            }
+            let id = due.id;
+            let work = attempt(self.sender.clone(), self.render.clone(), self.settings.clone(), webhook.clone(), due);
+            let task = self.tries.spawn(work);
+            self.under_way.insert(task.id(), (webhook.id, id));
+        }
+        Ok(())
+    }
+
+    /// Deliveries of a webhook that wait in the store only because what came of them is not stored yet.
+    fn busy(&self, webhook: WebhookId) -> impl Iterator<Item = DeliveryId> {
+        let unstored = self.unstored.iter().map(|tried| (tried.webhook, tried.delivery));
+        let all = self.under_way.values().copied().chain(unstored);
+        all.filter(move |(of, _)| *of == webhook).map(|(_, delivery)| delivery)
+    }
+
+    /// Takes in what came of a try.
+    fn note(&mut self, ended: Result<(Id, Tried), JoinError>) {
+        let mut tried = match ended {
+            Ok((task, tried)) => {
+                self.under_way.remove(&task);
+                tried
+            }
+            Err(error) => {
+                tracing::error!(%error, "a try of a webhook ended badly");
+                let Some((webhook, delivery)) = self.under_way.remove(&error.id()) else { return };
+                let answer = Answer::Error("an error of the daemon's own".into());
+                let next = Next::Retry(OffsetDateTime::now_utc() + self.settings.schedule.longest);
+                let (at, took) = (OffsetDateTime::now_utc(), time::Duration::ZERO);
+                Tried { webhook, delivery, at, answer, took, next, revives: false, disable_if_failing_since: None }
+            }
+        };
+        let result = match tried.next {
+            Next::Delivered => "delivered",
+            Next::Retry(_) => "retried",
+            Next::GiveUp => "given_up",
+        };
+        metrics::counter!(names::WEBHOOK_TRIES, "result" => result).increment(1);
+        names::seconds(names::WEBHOOK_TIME, "result", result, tried.took.unsigned_abs());
+        if tried.next == Next::Delivered {
+            // It is back: what was left alone meanwhile need not wait for its own next try.
+            tried.revives = self.failing.remove(&tried.webhook).is_some_and(|failing| failing.is_probed());
+        } else {
+            let failing = self.failing.entry(tried.webhook).or_default();
+            failing.failures = failing.failures.saturating_add(1);
+            let probes = failing.failures.saturating_sub(TRIP - 1);
+            failing.until = failing.is_probed().then(|| Instant::now() + PROBES.wait(probes, dice()));
+        }
+        self.unstored.push(tried);
+    }
+
+    async fn record(&mut self) -> Result<(), StoreError> {
+        if self.unstored.is_empty() {
+            return Ok(());
+        }
+        self.store.record(&self.unstored).await?;
+        self.unstored.clear();
+        Ok(())
+    }
+
+    /// Shows how far the webhooks are.
+    fn show(&mut self, webhooks: &[Webhook]) {
+        let now = OffsetDateTime::now_utc();
+        let there: HashSet<_> = webhooks.iter().map(|webhook| webhook.id).collect();
+        for gone in self.shown.difference(&there) {
+            gauges(*gone, 0, 0.0);
+        }
+        for webhook in webhooks {
+            let oldest = webhook.oldest_pending.filter(|_| webhook.disabled.is_none());
+            gauges(webhook.id, webhook.pending, oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0)));
+        }
+        let mut disabled = HashSet::new();
+        for webhook in webhooks {
+            let Some(why) = &webhook.disabled else { continue };
+            if !self.disabled.contains(&webhook.id) {
+                tracing::warn!(webhook = %webhook.id, reason = why.reason, "a webhook is disabled");
+            }
+            disabled.insert(webhook.id);
+        }
+        metrics::gauge!(names::WEBHOOKS_DISABLED).set(names::as_gauge(disabled.len() as u64));
+        self.failing.retain(|id, _| there.contains(id) && !disabled.contains(id));
+        (self.shown, self.disabled) = (there, disabled);
+    }
+}
+
+fn gauges(webhook: WebhookId, pending: u64, lag: f64) {
+    metrics::gauge!(names::WEBHOOK_PENDING, "webhook" => webhook.to_string()).set(names::as_gauge(pending));
+    metrics::gauge!(names::WEBHOOK_LAG, "webhook" => webhook.to_string()).set(lag);
+}
+
+/// Returns when there are new events, and takes in all there are.
+async fn news(heard: &mut Option<Box<dyn Subscription>>) {
+    let Some(subscription) = heard else { return std::future::pending().await };
+    if subscription.next().await.is_none() {
+        *heard = None;
+        return;
+    }
+    while let Some(Some(_)) = subscription.next().now_or_never() {}
+}

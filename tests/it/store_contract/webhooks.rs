@@ -1,0 +1,266 @@
+//! Webhooks: cursors that lose nothing, deliveries in the order of their orders, a bounded log, one holder of a lease.
+
+use std::collections::BTreeSet;
+
+use swapd::{
+    domain::{Order, OrderEvent, Status},
+    store::{
+        SharedStore,
+        webhooks::{
+            ATTEMPTS_KEPT, Answer, DeliveryId, DeliveryState, Due, EventHead, FanOut, Next, Resume, SigningSecret,
+            Tried, Turn, Webhook, WebhookChange, WebhookFilter, WebhookId,
+        },
+    },
+};
+use time::{Duration, OffsetDateTime};
+
+use super::{
+    open,
+    sample::{START, step, stored},
+};
+
+/// A stored webhook at the beginning of the history.
+async fn webhook(store: &SharedStore) -> Webhook {
+    let webhook = Webhook {
+        id: WebhookId::new(),
+        url: "https://hooks.example/in?k=v".into(),
+        description: "a \"desk\"".into(),
+        secret: SigningSecret::new("whsec_x".into()),
+        filter: WebhookFilter::default(),
+        cursor: 0,
+        failing_since: None,
+        disabled: None,
+        pending: 0,
+        oldest_pending: None,
+        created_at: START,
+        updated_at: START,
+    };
+    assert!(store.create_webhook(&webhook, 100).await.unwrap());
+    webhook
+}
+
+/// Two orders with two events each, told in turns: cursors 1 to 4.
+async fn history(store: &SharedStore) -> [Order; 2] {
+    let [mut first, mut second] = [stored(store).await, stored(store).await];
+    step(store, &mut first, OrderEvent::Claimed).await.unwrap();
+    step(store, &mut second, OrderEvent::Claimed).await.unwrap();
+    [first, second]
+}
+
+/// Moves a webhook past everything there is.
+async fn fan_out(store: &SharedStore, id: WebhookId, from: u64) {
+    let wanted = store.event_heads(from, 100).await.unwrap();
+    let to = wanted.last().map_or(from, |event| event.cursor);
+    store.fan_out(&[FanOut { webhook: id, from, to, wanted }], START).await.unwrap();
+}
+
+async fn due(store: &SharedStore, id: WebhookId, now: OffsetDateTime) -> Vec<Due> {
+    store.due(id, now, now + Duration::HOUR, false, 100).await.unwrap()
+}
+
+fn cursors(due: &[Due]) -> Vec<u64> {
+    due.iter().map(|due| due.event.as_ref().unwrap().cursor).collect()
+}
+
+fn tried(webhook: WebhookId, delivery: DeliveryId, next: Next) -> Tried {
+    let answer = if next == Next::Delivered { Answer::Status(204) } else { Answer::Error("nobody\0 there".into()) };
+    let took = Duration::milliseconds(12);
+    Tried { webhook, delivery, at: START, answer, took, next, revives: false, disable_if_failing_since: None }
+}
+
+pub async fn a_webhook_comes_back_as_it_was_and_as_it_was_changed(url: String) {
+    let store = open(&url).await;
+    let made = webhook(&store).await;
+    let [order, _] = history(&store).await;
+    assert_eq!(store.webhook(made.id).await.unwrap().as_ref(), Some(&made));
+    assert_eq!(store.webhook(WebhookId::new()).await.unwrap(), None);
+    assert!(!store.create_webhook(&Webhook { id: WebhookId::new(), ..made.clone() }, 1).await.unwrap(), "one too many");
+    let filter =
+        WebhookFilter { events: vec!["landed".into()], statuses: vec![Status::Confirmed], order_ids: vec![order.id] };
+    let change = WebhookChange { filter: Some(filter.clone()), description: Some("b".into()), ..Default::default() };
+    let later = START + Duration::HOUR;
+    assert!(store.change_webhook(made.id, &change, later).await.unwrap());
+    assert!(!store.change_webhook(WebhookId::new(), &change, later).await.unwrap());
+    let changed = Webhook { filter, description: "b".into(), updated_at: later, ..made.clone() };
+    assert_eq!(store.webhooks().await.unwrap(), [changed]);
+    fan_out(&store, made.id, 0).await;
+    assert!(store.delete_webhook(made.id).await.unwrap(), "with its deliveries");
+    assert!(!store.delete_webhook(made.id).await.unwrap());
+    assert_eq!(store.webhooks().await.unwrap(), []);
+    store.close().await;
+}
+
+pub async fn each_event_is_delivered_once_whoever_reads_the_history_twice(url: String) {
+    let store = open(&url).await;
+    let id = webhook(&store).await.id;
+    history(&store).await;
+    let heads = store.event_heads(0, 100).await.unwrap();
+    assert_eq!(
+        heads.iter().map(|head| head.event.as_str()).collect::<Vec<_>>(),
+        ["created", "created", "claimed", "claimed"]
+    );
+    for _ in 0..2 {
+        fan_out(&store, id, 0).await;
+    }
+    // Somebody who is behind cannot move it back, nor make a delivery of what was not wanted.
+    let late: Vec<EventHead> = heads[..1].to_vec();
+    store.fan_out(&[FanOut { webhook: id, from: 0, to: 1, wanted: late }], START).await.unwrap();
+    let read = store.webhook(id).await.unwrap().unwrap();
+    assert_eq!((read.cursor, read.pending, read.oldest_pending), (4, 4, Some(START)));
+    store.close().await;
+}
+
+pub async fn an_orders_events_wait_for_each_other_and_other_orders_do_not(url: String) {
+    let store = open(&url).await;
+    let id = webhook(&store).await.id;
+    history(&store).await;
+    fan_out(&store, id, 0).await;
+    let first = due(&store, id, START).await;
+    assert_eq!(cursors(&first), [1, 2], "the first of each order");
+    let again = START + Duration::seconds(5);
+    let results = [tried(id, first[0].id, Next::Retry(again)), tried(id, first[1].id, Next::Delivered)];
+    store.record(&results).await.unwrap();
+    assert_eq!(cursors(&due(&store, id, START).await), [4], "the other order goes on");
+    let both = due(&store, id, again).await;
+    assert_eq!((cursors(&both), both[0].tries), (vec![1, 4], 1));
+    let probe = store.due(id, again, again + Duration::HOUR, true, 1).await.unwrap();
+    assert_eq!(cursors(&probe), [4], "a probe is what was tried least");
+    let put_back = START - Duration::HOUR;
+    let planned_by_another_clock = store.due(id, put_back, put_back + Duration::MINUTE, false, 100).await.unwrap();
+    assert_eq!(cursors(&planned_by_another_clock), [1, 4]);
+    store.record(&[tried(id, both[0].id, Next::GiveUp)]).await.unwrap();
+    assert_eq!(cursors(&due(&store, id, START).await), [3, 4], "what is given up holds nothing up");
+    store.close().await;
+}
+
+pub async fn a_receiver_that_is_back_gets_what_waits_at_once(url: String) {
+    let store = open(&url).await;
+    let [id, other] = [webhook(&store).await.id, webhook(&store).await.id];
+    history(&store).await;
+    for id in [id, other] {
+        fan_out(&store, id, 0).await;
+        let first = due(&store, id, START).await;
+        let later = Next::Retry(START + Duration::MINUTE);
+        store.record(&[tried(id, first[0].id, later), tried(id, first[1].id, later)]).await.unwrap();
+        assert!(due(&store, id, START).await.is_empty());
+    }
+    let first = due(&store, id, START + Duration::MINUTE).await;
+    store.record(&[Tried { revives: true, ..tried(id, first[0].id, Next::Delivered) }]).await.unwrap();
+    assert_eq!(cursors(&due(&store, id, START).await), [2, 3]);
+    assert!(due(&store, other, START).await.is_empty(), "nobody else's");
+    store.close().await;
+}
+
+pub async fn a_delivery_that_is_asked_for_again_waits_for_nobody(url: String) {
+    let store = open(&url).await;
+    let id = webhook(&store).await.id;
+    history(&store).await;
+    fan_out(&store, id, 0).await;
+    let first = due(&store, id, START).await;
+    store.record(&[tried(id, first[0].id, Next::Delivered)]).await.unwrap();
+    assert!(store.redeliver(id, first[0].id, START).await.unwrap());
+    assert!(!store.redeliver(WebhookId::new(), first[0].id, START).await.unwrap(), "another webhook's");
+    assert_eq!(cursors(&due(&store, id, START).await), [1, 2, 3], "nor does anything wait for it");
+    store.record(&[tried(id, first[0].id, Next::Delivered)]).await.unwrap();
+    let log = store.deliveries(id, Some(DeliveryState::Delivered), None, 10).await.unwrap();
+    assert_eq!((log.len(), log[0].attempts.len()), (1, 2));
+    assert_eq!(log[0].attempts.iter().map(|attempt| attempt.n).collect::<Vec<_>>(), [1, 2]);
+    store.close().await;
+}
+
+pub async fn the_log_says_what_came_of_every_try_and_is_bounded(url: String) {
+    let store = open(&url).await;
+    let id = webhook(&store).await.id;
+    history(&store).await;
+    fan_out(&store, id, 0).await;
+    let delivery = due(&store, id, START).await[0].id;
+    let tries = vec![tried(id, delivery, Next::Retry(START)); ATTEMPTS_KEPT as usize + 5];
+    store.record(&tries).await.unwrap();
+    store.record(&[tried(id, delivery, Next::Delivered), tried(id, DeliveryId::new(), Next::Delivered)]).await.unwrap();
+    let log = store.deliveries(id, None, None, 2).await.unwrap();
+    let older = store.deliveries(id, None, Some(log[1].id), 10).await.unwrap();
+    assert_eq!(log.iter().chain(&older).map(|it| it.event.cursor).collect::<Vec<_>>(), [4, 3, 2, 1], "newest first");
+    let last = &older[1];
+    assert_eq!((last.id, last.state, last.seq), (delivery, DeliveryState::Delivered, 1));
+    assert_eq!(last.attempts.len(), ATTEMPTS_KEPT as usize);
+    let [.., before, newest] = last.attempts.as_slice() else { panic!("tries") };
+    assert_eq!((&newest.answer, newest.duration_ms, newest.n), (&Answer::Status(204), 12, ATTEMPTS_KEPT + 6));
+    assert_eq!(before.answer, Answer::Error("nobody\u{fffd} there".into()));
+
+    let rest: Vec<_> = store.deliveries(id, Some(DeliveryState::Pending), None, 10).await.unwrap();
+    let settle: Vec<_> = rest[..2].iter().map(|it| tried(id, it.id, Next::Delivered)).collect();
+    store.record(&settle).await.unwrap();
+    store.prune_deliveries(2).await.unwrap();
+    let kept: BTreeSet<_> =
+        store.deliveries(id, None, None, 10).await.unwrap().iter().map(|it| it.event.cursor).collect();
+    assert_eq!(kept, [2, 3, 4].into(), "the newest two that are finished, and what waits");
+    store.close().await;
+}
+
+pub async fn a_webhook_that_fails_for_long_is_disabled_and_goes_on_as_its_owner_says(url: String) {
+    let store = open(&url).await;
+    let [patient, hasty] = [webhook(&store).await.id, webhook(&store).await.id];
+    history(&store).await;
+    for id in [patient, hasty] {
+        fan_out(&store, id, 0).await;
+        let delivery = due(&store, id, START).await[0].id;
+        let fails_at = async |at: OffsetDateTime| {
+            let disable = Some((at - Duration::HOUR, "nothing got through".to_owned()));
+            let failed = tried(id, delivery, Next::Retry(at + Duration::DAY));
+            store.record(&[Tried { at, disable_if_failing_since: disable, ..failed }]).await.unwrap();
+            store.webhook(id).await.unwrap().unwrap()
+        };
+        let once = fails_at(START).await;
+        assert_eq!((once.failing_since, once.disabled), (Some(START), None));
+        assert_eq!(fails_at(START + Duration::MINUTE * 59).await.disabled, None);
+        let disabled = fails_at(START + Duration::HOUR).await.disabled.unwrap();
+        assert_eq!((disabled.reason.as_str(), disabled.at), ("nothing got through", START + Duration::HOUR));
+    }
+    stored(&store).await;
+    fan_out(&store, patient, 4).await;
+    assert_eq!(store.webhook(patient).await.unwrap().unwrap().cursor, 4, "a disabled one does not move");
+
+    let enable = |resume| WebhookChange { turn: Some(Turn::On(resume)), ..Default::default() };
+    assert!(store.change_webhook(patient, &enable(Resume::Cursor), START).await.unwrap());
+    assert!(store.change_webhook(hasty, &enable(Resume::Now), START).await.unwrap());
+    let [patient, hasty] =
+        [store.webhook(patient).await.unwrap().unwrap(), store.webhook(hasty).await.unwrap().unwrap()];
+    assert_eq!((patient.cursor, patient.pending, patient.disabled, patient.failing_since), (4, 4, None, None));
+    let again = due(&store, patient.id, START).await;
+    assert_eq!((cursors(&again), again[0].tries), (vec![1, 2], 0), "at once, and with all its tries");
+    assert_eq!((hasty.cursor, hasty.pending), (5, 0));
+    assert_eq!(store.deliveries(hasty.id, Some(DeliveryState::Skipped), None, 10).await.unwrap().len(), 4);
+    store.close().await;
+}
+
+pub async fn an_event_that_cannot_be_read_does_not_hide_the_others(url: String) {
+    let store = open(&url).await;
+    let id = webhook(&store).await.id;
+    history(&store).await;
+    let odd = "update order_status_history set payload = '{\"event\":\"from the future\"}' where cursor = 1";
+    crate::support::sql::execute(&url, odd).await;
+    fan_out(&store, id, 0).await;
+    let due = due(&store, id, START).await;
+    assert!(due[0].event.is_err() && due[1].event.is_ok(), "{due:?}");
+    store.close().await;
+}
+
+pub async fn a_lease_has_one_holder_until_it_ends(url: String) {
+    let store = open(&url).await;
+    assert!(store.take_lease("work", "a", 600).await.unwrap());
+    assert!(!store.take_lease("work", "b", 600).await.unwrap());
+    assert!(store.take_lease("work", "a", 600).await.unwrap(), "renewed");
+    assert!(store.take_lease("other", "b", 600).await.unwrap());
+    store.give_lease("work", "b").await.unwrap();
+    assert!(!store.take_lease("work", "b", 600).await.unwrap(), "only its holder gives it back");
+    store.give_lease("work", "a").await.unwrap();
+    assert!(store.take_lease("work", "b", 600).await.unwrap());
+    // It ends by itself; and one that would last longer than any may was written before the clock was set back.
+    assert!(store.take_lease("work", "b", 0).await.unwrap());
+    crate::support::eventually("the lease to end", || async {
+        if store.take_lease("work", "c", 600).await.unwrap() { Ok(()) } else { Err(()) }
+    })
+    .await;
+    assert!(store.take_lease("work", "d", 1).await.unwrap());
+    store.close().await;
+}

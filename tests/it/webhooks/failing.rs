@@ -1,0 +1,165 @@
+//! Receivers that make trouble, and addresses that are none of a receiver's.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use swapd::{
+    store::webhooks::{Answer, DeliveryState, Resume, Turn, Webhook, WebhookChange},
+    webhooks::{NewWebhook, Schedule, Settings, TargetRefused, WebhookError},
+};
+
+use super::{Ground, Process, wanting};
+use crate::support::{
+    eventually,
+    receiver::{Receiver, Reply, in_order_and_once, webhook_settings},
+};
+
+/// Waits until it is disabled; why.
+async fn disabled(process: &Process, webhook: &Webhook) -> String {
+    eventually("the webhook to be disabled", || async {
+        process.webhooks.find(webhook.id).await.unwrap().disabled.ok_or(())
+    })
+    .await
+    .reason
+}
+
+async fn enable(process: &Process, webhook: &Webhook, resume: Resume) {
+    let change = WebhookChange { turn: Some(Turn::On(resume)), ..WebhookChange::default() };
+    let changed = process.webhooks.change(webhook.id, change).await.unwrap();
+    assert_eq!((changed.disabled, changed.failing_since), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_fails_for_too_long_is_disabled_and_misses_nothing_once_it_is_back() {
+    let ground = Ground::new().await;
+    let settings = Settings { disable_after: Duration::from_millis(400), ..webhook_settings() };
+    let process = ground.process(settings);
+    let is_back = Arc::new(AtomicBool::new(false));
+    let back = is_back.clone();
+    let receiver =
+        Receiver::answering(move |_, _| Reply::Status(if back.load(Ordering::Relaxed) { 200 } else { 503 })).await;
+    let webhook = process.webhook(&receiver).await;
+    ground.orders(10).await;
+    let reason = disabled(&process, &webhook).await;
+    assert!(reason.contains("for 400ms") && reason.contains("HTTP status 503"), "{reason}");
+    let heard = receiver.heard().len();
+    ground.orders(1).await;
+    let refused = process.webhooks.redeliver(webhook.id, process.log(&webhook).await[0].id).await;
+    assert!(matches!(refused, Err(WebhookError::Disabled)), "{refused:?}");
+    let passed = process.webhooks.find(webhook.id).await.unwrap();
+    assert_eq!(passed.pending, 30, "all of it waits, and what came later does not even that");
+    assert!(receiver.heard().len() <= heard + 4, "nothing new is tried");
+
+    is_back.store(true, Ordering::Relaxed);
+    enable(&process, &webhook, Resume::Cursor).await;
+    in_order_and_once(&receiver.has_taken(33).await);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_gone_is_disabled_at_once_and_may_go_on_from_now() {
+    let ground = Ground::new().await;
+    let process = ground.process(webhook_settings());
+    let receiver = Receiver::answering(|_, before| Reply::Status(if before == 0 { 410 } else { 200 })).await;
+    let webhook = process.webhooks.create(NewWebhook { since: None, ..wanting(&receiver) }).await.unwrap();
+    let mut order = crate::store_contract::sample::order();
+    ground.journal.create(&order, None).await.unwrap();
+    assert!(disabled(&process, &webhook).await.contains("410"));
+    ground.journal.append(&mut order, swapd::domain::OrderEvent::Claimed, None).await.unwrap();
+    enable(&process, &webhook, Resume::Now).await;
+    ground.journal.append(&mut order, swapd::domain::OrderEvent::Cancelled, None).await.unwrap();
+    let taken = receiver.has_taken(1).await;
+    assert_eq!((taken[0].seq(), receiver.heard().len()), (3, 2), "what happened meanwhile is skipped");
+    assert_eq!(process.log(&webhook).await.last().unwrap().state, DeliveryState::Skipped);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_event_that_a_receiver_refuses_is_given_up_and_holds_up_only_its_order() {
+    let ground = Ground::new().await;
+    let schedule = Schedule { max_tries: 4, ..webhook_settings().schedule };
+    let process = ground.process(Settings { schedule, ..webhook_settings() });
+    let receiver = Receiver::answering(|heard, _| Reply::Status(if heard.cursor() == 2 { 400 } else { 200 })).await;
+    let webhook = process.webhook(&receiver).await;
+    let orders = ground.orders(5).await;
+    let taken = receiver.has_taken(14).await;
+    let refused = receiver.heard().iter().filter(|heard| heard.cursor() == 2).count();
+    assert_eq!(refused, 4);
+    let order = orders[0].id.to_string();
+    let of_order: Vec<_> = taken.iter().filter(|heard| heard.order() == order).map(|heard| heard.seq()).collect();
+    assert_eq!(of_order, [1, 3]);
+    let log = process.log(&webhook).await;
+    let given_up: Vec<_> = log.iter().filter(|it| it.state == DeliveryState::Failed).collect();
+    assert_eq!((given_up.len(), given_up[0].event.cursor, given_up[0].attempts.len()), (1, 2, 4));
+    assert_eq!(process.webhooks.find(webhook.id).await.unwrap().disabled, None);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_was_away_is_probed_and_then_gets_all_that_waits_at_once() {
+    let ground = Ground::new().await;
+    // Nobody could wait for a second try of any delivery.
+    let hour = Duration::from_secs(3_600);
+    let schedule = Schedule { backoff: hour, longest: hour, max_tries: 10 };
+    let process = ground.process(Settings { schedule, ..webhook_settings() });
+    let receiver = Receiver::answering(|_, before| Reply::Status(if before < 12 { 503 } else { 200 })).await;
+    process.webhook(&receiver).await;
+    ground.orders(20).await;
+    in_order_and_once(&receiver.has_taken(60).await);
+    assert_eq!(receiver.heard().len(), 72);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_is_an_answer_and_is_not_followed() {
+    let ground = Ground::new().await;
+    let process = ground.process(webhook_settings());
+    let receiver = Receiver::answering(|_, before| match before {
+        0 => Reply::Redirect,
+        _ => Reply::Status(200),
+    })
+    .await;
+    let webhook = process.webhook(&receiver).await;
+    ground.orders(1).await;
+    receiver.has_taken(3).await;
+    assert!(receiver.heard().iter().all(|heard| heard.path == "/hooks"));
+    let log = process.log(&webhook).await;
+    assert_eq!(log.last().unwrap().attempts[0].answer, Answer::Status(307));
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_addresses_are_refused_when_a_webhook_is_made_and_again_when_it_is_served() {
+    let ground = Ground::new().await;
+    let process = ground.process(Settings { allow_private: false, ..webhook_settings() });
+    let receiver = Receiver::start().await;
+    for (url, why) in [
+        (receiver.url.clone(), TargetRefused::NotTls),
+        (receiver.url.replace("http", "https"), TargetRefused::Private),
+        (receiver.url.replace("http", "https").replace("127.0.0.1", "localhost"), TargetRefused::Private),
+    ] {
+        let refused = process.webhooks.create(NewWebhook { url: url.clone(), ..wanting(&receiver) }).await;
+        assert!(matches!(&refused, Err(WebhookError::Target(reason)) if *reason == why), "{url}: {refused:?}");
+    }
+    // One that was made while it was allowed.
+    let allowing = ground.process(webhook_settings());
+    allowing.shutdown.cancel();
+    let webhook = allowing.webhook(&receiver).await;
+    allowing.stop().await;
+    ground.orders(1).await;
+    let tried = eventually("a try", || async {
+        let log = process.log(&webhook).await;
+        log.last().and_then(|it| it.attempts.first().cloned()).ok_or(())
+    })
+    .await;
+    assert_eq!(tried.answer, Answer::Error(format!("the URL {}", TargetRefused::NotTls)));
+    let tested = process.webhooks.test(webhook.id).await.unwrap();
+    assert!(matches!(tested.answer, Answer::Error(_)), "{tested:?}");
+    assert_eq!(receiver.heard().len(), 0);
+    process.stop().await;
+}
