@@ -1,12 +1,13 @@
 //! Snapshots: accounts that are quoted from, read once for all who want them at about the same time.
 //!
 //! Owns the last read of each set of accounts, and how old it may get: two blocks, measured, from the answer on, and no
-//! older than the last swap of ours that is known to have landed. Never decides what a quote is good for: the bound of
-//! an order holds on the chain, whatever was quoted from.
+//! older than the last swap of ours that is known to have landed. What is asked for all the time is read before somebody
+//! has to wait for it. Never decides what a quote is good for: the bound of an order holds on the chain, whatever was
+//! quoted from.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -30,9 +31,17 @@ pub struct Snapshots {
     rpc: Arc<Rpc>,
     tip: Arc<Tip>,
     within: Duration,
-    sets: Mutex<HashMap<Vec<Pubkey>, Arc<OneRead<Read>>>>,
+    sets: Mutex<HashMap<Vec<Pubkey>, Arc<Set>>>,
     /// The newest slot in which something of ours is known to have changed accounts, and since when it is known.
     moved: Mutex<Option<(Slot, Instant)>>,
+}
+
+/// Accounts that are read together.
+#[derive(Default)]
+struct Set {
+    read: OneRead<Read>,
+    /// When they were last asked for, and when before that.
+    asked: Mutex<[Option<Instant>; 2]>,
 }
 
 struct Read {
@@ -61,9 +70,18 @@ impl Snapshots {
 
     /// A swap of ours landed in `slot`: what was read of an earlier one is too old.
     pub fn moved(&self, slot: Slot) {
-        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        if moved.is_none_or(|(known, _)| known < slot) {
+        {
+            let mut moved = lock(&self.moved);
+            if moved.is_some_and(|(known, _)| known >= slot) {
+                return;
+            }
             *moved = Some((slot, Instant::now()));
+        }
+        for (keys, set) in &*lock(&self.sets) {
+            let is_known = set.read.last().is_some_and(|read| self.is_fresh(&read));
+            if !is_known && set.is_busy(self.block_time()) {
+                set.read.read_ahead(|| self.read_now(keys, set));
+            }
         }
     }
 
@@ -73,15 +91,34 @@ impl Snapshots {
     /// When there is no answer in time, or more than 100 keys are asked for.
     pub async fn read(&self, keys: &[Pubkey]) -> Result<Arc<AccountSnapshot>, ChainError> {
         let set = self.set(keys);
-        let read = set.get(|read| self.is_fresh(read), || read_now(self.rpc.clone(), keys.to_vec()));
-        match tokio::time::timeout(self.within, read).await {
-            Ok(read) => Ok(read?.snapshot.clone()),
-            Err(_) => Err(ChainError::TimedOut { method: "getMultipleAccounts", after: self.within }),
+        set.asked();
+        let read_now = || self.read_now(keys, &set);
+        let read = set.read.get(|read| self.is_fresh(read), read_now);
+        let Ok(read) = tokio::time::timeout(self.within, read).await else {
+            return Err(ChainError::TimedOut { method: "getMultipleAccounts", after: self.within });
+        };
+        let read = read?;
+        if read.answered_at.elapsed() > self.max_age() / 2 && set.is_busy(self.block_time()) {
+            set.read.read_ahead(read_now);
+        }
+        Ok(read.snapshot.clone())
+    }
+
+    fn read_now(&self, keys: &[Pubkey], set: &Set) -> impl Future<Output = Result<Read, ChainError>> + Send + use<> {
+        let (rpc, keys, before) = (self.rpc.clone(), keys.to_vec(), set.read.last());
+        async move {
+            let asked_at = Instant::now();
+            let mut snapshot = Arc::new(rpc.accounts(&keys).await?);
+            if let Some(before) = before.filter(|before| before.snapshot.slot > snapshot.slot) {
+                // Another node answered, one that is behind: what has been seen cannot be unseen.
+                snapshot = before.snapshot.clone();
+            }
+            Ok(Read { snapshot, asked_at, answered_at: Instant::now() })
         }
     }
 
-    fn set(&self, keys: &[Pubkey]) -> Arc<OneRead<Read>> {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+    fn set(&self, keys: &[Pubkey]) -> Arc<Set> {
+        let mut sets = lock(&self.sets);
         if let Some(set) = sets.get(keys) {
             return set.clone();
         }
@@ -92,18 +129,36 @@ impl Snapshots {
     }
 
     fn is_fresh(&self, read: &Read) -> bool {
-        let max_age = self.tip.block_time().map_or(FIRST_MAX_AGE, |time| (time * MAX_AGE_BLOCKS).min(MAX_AGE));
-        let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = *lock(&self.moved);
         // Asked after the landing was known, an older slot is a node that lags: it has nothing newer to tell.
         let is_known_newer = moved.is_some_and(|(slot, since)| read.snapshot.slot < slot && read.asked_at < since);
-        read.answered_at.elapsed() <= max_age && !is_known_newer
+        read.answered_at.elapsed() <= self.max_age() && !is_known_newer
+    }
+
+    fn max_age(&self) -> Duration {
+        self.tip.block_time().map_or(FIRST_MAX_AGE, |time| (time * MAX_AGE_BLOCKS).min(MAX_AGE))
+    }
+
+    fn block_time(&self) -> Duration {
+        self.tip.block_time().unwrap_or_default()
     }
 }
 
-async fn read_now(rpc: Arc<Rpc>, keys: Vec<Pubkey>) -> Result<Read, ChainError> {
-    let asked_at = Instant::now();
-    let snapshot = Arc::new(rpc.accounts(&keys).await?);
-    Ok(Read { snapshot, asked_at, answered_at: Instant::now() })
+impl Set {
+    fn asked(&self) {
+        let mut asked = lock(&self.asked);
+        *asked = [Some(Instant::now()), asked[0]];
+    }
+
+    /// Whether it is asked for at least once a block, so that it surely will be again.
+    fn is_busy(&self, block_time: Duration) -> bool {
+        let [Some(last), Some(before)] = *lock(&self.asked) else { return false };
+        last.elapsed() <= block_time && last.duration_since(before) <= block_time
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -187,5 +242,42 @@ mod tests {
         assert_eq!(snapshots.read(&keys).await.unwrap().slot, Slot(100));
         snapshots.read(&keys).await.unwrap();
         assert_eq!(reads(&node), 2, "the node has nothing newer, and is not asked for it again at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_is_behind_does_not_bring_back_what_was_before() {
+        let slot = Arc::new(AtomicU64::new(100));
+        let (node, snapshots) = scene(slot.clone()).await;
+        let keys = [Pubkey::new_unique()];
+        for (said, seen) in [(100, 100), (98, 100), (101, 101), (100, 101)] {
+            slot.store(said, Ordering::Relaxed);
+            tokio::time::advance(MAX_AGE * 2).await;
+            assert_eq!(snapshots.read(&keys).await.unwrap().slot, Slot(seen));
+        }
+        assert_eq!(reads(&node), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accounts_that_every_block_asks_for_are_read_again_before_somebody_waits() {
+        let slot = Arc::new(AtomicU64::new(100));
+        let (node, snapshots) = scene(slot.clone()).await;
+        snapshots.tip.blockhash().await.unwrap();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        slot.store(120, Ordering::Relaxed);
+        snapshots.tip.blockhash().await.unwrap();
+        let (busy, idle) = ([Pubkey::new_unique()], [Pubkey::new_unique()]);
+        for keys in [&busy, &idle, &busy] {
+            snapshots.read(keys).await.unwrap();
+        }
+        slot.store(121, Ordering::Relaxed);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        snapshots.moved(Slot(121));
+        while reads(&node) < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(snapshots.read(&busy).await.unwrap().slot, Slot(121));
+        assert_eq!(reads(&node), 3, "nobody had to ask for it, and what nobody asks for is not read");
+        snapshots.read(&idle).await.unwrap();
+        assert_eq!(reads(&node), 4);
     }
 }
