@@ -20,10 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "localnet")]
@@ -284,9 +281,9 @@ impl App {
         (tip, snapshots, halt, control): (Arc<Tip>, Arc<Snapshots>, Halt, Arc<Control>),
     ) {
         let rpc = outside.rpc.clone();
-        let hint = Arc::new(Notify::new());
         let (confirmer, confirming) = Confirmer::new(
             rpc.clone(),
+            tip.clone(),
             confirmer::Settings {
                 poll: config.chain.status_poll,
                 height_poll: config.chain.height_poll,
@@ -294,7 +291,6 @@ impl App {
                 rebroadcast_per_attempt: config.chain.rebroadcast_per_order,
                 unknown_after: config.engine.unknown_after,
             },
-            hint.clone(),
         );
         let hard = self.stop.hard.clone();
         self.tasks.spawn(async move {
@@ -303,7 +299,7 @@ impl App {
         });
         let mut pushes = Vec::new();
         for url in config.chain.sockets() {
-            let (push, pushing) = Push::new(url.to_owned(), tip.clone(), hint.clone());
+            let (push, pushing) = Push::new(url.to_owned(), tip.clone(), confirmer.hints());
             pushes.push(push);
             let hard = self.stop.hard.clone();
             self.tasks.spawn(async move {
@@ -313,7 +309,7 @@ impl App {
         }
         // What landed is told by one endpoint; what it does not tell is asked for.
         let records = config.chain.sockets().first().map(|url| {
-            let (records, recording) = Records::new((*url).to_owned(), treasury.addresses(), hint);
+            let (records, recording) = Records::new((*url).to_owned(), treasury.addresses(), confirmer.hints());
             let hard = self.stop.hard.clone();
             self.tasks.spawn(async move {
                 recording.run(hard).await;

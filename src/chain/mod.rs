@@ -3,13 +3,14 @@
 //! `rpc` asks, over one endpoint or several, `pace` measures how fast blocks come, `halt` watches whether finality goes on,
 //! `tip` remembers the newest blockhash, `fees` what others pay, `snapshots` the pools' accounts; what many ask for at once
 //! is `one_read`. `wallet` signs, `transaction` builds, `confirmer` sends the same bytes until it can prove what became of
-//! them, `push` hints it when to look, and `records` hears what a landed transaction did.
+//! them, `push` and `records` hear of them and give it `hints` when to look, and `records` keeps what a landed one did.
 //! Knows nothing of orders or venues.
 
 pub mod confirmer;
 pub mod failure;
 pub mod fees;
 pub mod halt;
+pub mod hints;
 pub mod one_read;
 pub mod pace;
 pub mod push;

@@ -35,10 +35,7 @@ use swapd::{
     },
 };
 use time::OffsetDateTime;
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
@@ -300,7 +297,7 @@ async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
         rebroadcast_per_attempt: Duration::ZERO,
         unknown_after: Duration::from_secs(60),
     };
-    let (confirmer, confirming) = Confirmer::new(rpc.clone(), settings, Arc::new(Notify::new()));
+    let (confirmer, confirming) = Confirmer::new(rpc.clone(), tip.clone(), settings);
     let cap = Lamports::new(100_000);
     let parts = Parts {
         store: store.clone(),
