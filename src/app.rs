@@ -32,7 +32,7 @@ pub use outside::{Outside, connect_rpc, load_wallets, open_store};
 
 use crate::{
     api,
-    chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, confirmer, fees::Fees, push::Push},
+    chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, Told, confirmer, fees::Fees, push::Push},
     config::{self, Config},
     domain::Lamports,
     engine::{
@@ -117,7 +117,8 @@ impl App {
         let outside = Outside::open(&config).await?;
         let tip = Arc::new(Tip::new(outside.rpc.clone()));
         let within = config.router.deadline * 4 / 5;
-        let snapshots = Arc::new(Snapshots::new(outside.rpc.clone(), tip.clone(), within));
+        let (told, telling) = Told::new(config.chain.sockets().into_iter().map(str::to_owned).collect());
+        let snapshots = Arc::new(Snapshots::new(outside.rpc.clone(), tip.clone(), within, Some(told)));
         let market = Market::connect(&config, snapshots.clone()).await?;
         let journal = Journal::new(outside.store.clone(), outside.bus.clone());
         guard::remember_chain(&outside, &journal, config.chain.cluster).await?;
@@ -144,6 +145,11 @@ impl App {
             chain,
         };
         app.spawn_bus(&outside);
+        let hard = app.stop.hard.clone();
+        app.tasks.spawn(async move {
+            telling.run(hard).await;
+            "told"
+        });
         let page = app.spawn_metrics(&config, &outside).await?;
         let hard = app.stop.hard.clone();
         app.tasks.spawn(async move {

@@ -22,6 +22,8 @@ type Reading<T> = BoxFuture<'static, Result<Arc<T>, ChainError>>;
 /// One shared answer.
 pub struct OneRead<T> {
     state: Arc<Mutex<State<T>>>,
+    /// What a new answer and the last one make together.
+    merge: fn(T, &T) -> T,
     /// The last read that was begun ahead.
     ahead: Mutex<JoinSet<()>>,
 }
@@ -34,7 +36,15 @@ struct State<T> {
 
 impl<T> Default for OneRead<T> {
     fn default() -> Self {
-        Self { state: Arc::new(Mutex::new(State { last: None, on_its_way: None })), ahead: Mutex::default() }
+        Self::merging(|new, _| new)
+    }
+}
+
+impl<T> OneRead<T> {
+    /// One whose new answer is what `merge` makes of it and the last one.
+    pub fn merging(merge: fn(T, &T) -> T) -> Self {
+        let state = State { last: None, on_its_way: None };
+        Self { state: Arc::new(Mutex::new(state)), merge, ahead: Mutex::default() }
     }
 }
 
@@ -58,6 +68,11 @@ impl<T: Send + Sync + 'static> OneRead<T> {
         }
         let answer = self.reading(&read).await?;
         if fresh(&answer) { Ok(answer) } else { self.reading(&read).await }
+    }
+
+    /// Takes in an answer that came another way.
+    pub fn put(&self, answer: T) {
+        self.lock().keep(answer, self.merge);
     }
 
     /// Begins a read that nobody waits for, unless one is on its way: the last answer will soon be too old, and somebody
@@ -85,12 +100,11 @@ impl<T: Send + Sync + 'static> OneRead<T> {
         F: Future<Output = Result<T, ChainError>> + Send + 'static,
     {
         // Made before the lock is taken, since making it may look at the last answer.
-        let (answer, state) = (read(), self.state.clone());
+        let (answer, state, merge) = (read(), self.state.clone(), self.merge);
         let new: Shared<Reading<T>> = async move {
-            let answer = Arc::new(answer.await?);
+            let answer = answer.await?;
             // Kept here and not by those who wait: one of them may be slow, and must not put it over a newer one.
-            lock(&state).last = Some(answer.clone());
-            Ok(answer)
+            Ok(lock(&state).keep(answer, merge))
         }
         .boxed()
         .shared();
@@ -107,6 +121,14 @@ impl<T: Send + Sync + 'static> OneRead<T> {
 }
 
 impl<T> State<T> {
+    fn keep(&mut self, answer: T, merge: fn(T, &T) -> T) -> Arc<T> {
+        let answer = match &self.last {
+            Some(last) => merge(answer, last),
+            None => answer,
+        };
+        self.last.insert(Arc::new(answer)).clone()
+    }
+
     fn on_its_way(&self) -> Option<Shared<Reading<T>>> {
         self.on_its_way.as_ref().and_then(WeakShared::upgrade).filter(|reading| reading.peek().is_none())
     }

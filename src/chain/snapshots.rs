@@ -1,9 +1,10 @@
 //! Snapshots: accounts that are quoted from, read once for all who want them at about the same time.
 //!
 //! Owns the last read of each set of accounts, and how old it may get: two blocks, measured, from the answer on, and no
-//! older than the last swap of ours that is known to have landed. What is asked for all the time is read before somebody
-//! has to wait for it. Never decides what a quote is good for: the bound of an order holds on the chain, whatever was
-//! quoted from.
+//! older than the last swap of ours that is known to have landed. A socket may tell what a read has become, and it is read
+//! again where it does not. What is asked for all the time is read before somebody has to wait for it. Never steps back to
+//! an older slot, and never decides what a quote is good for: the bound of an order holds on the chain, whatever was quoted
+//! from.
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,7 @@ use std::{
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
-use super::{AccountSnapshot, ChainError, Rpc, Tip, one_read::OneRead};
+use super::{AccountSnapshot, ChainError, Rpc, Tip, Told, one_read::OneRead};
 use crate::domain::Slot;
 
 /// A quote is at least this old when its swap lands: one block to be sent, one to be packed.
@@ -31,13 +32,13 @@ pub struct Snapshots {
     rpc: Arc<Rpc>,
     tip: Arc<Tip>,
     within: Duration,
+    told: Option<Told>,
     sets: Mutex<HashMap<Vec<Pubkey>, Arc<Set>>>,
     /// The newest slot in which something of ours is known to have changed accounts, and since when it is known.
     moved: Mutex<Option<(Slot, Instant)>>,
 }
 
 /// Accounts that are read together.
-#[derive(Default)]
 struct Set {
     read: OneRead<Read>,
     /// When they were last asked for, and when before that.
@@ -46,21 +47,23 @@ struct Set {
 
 struct Read {
     snapshot: Arc<AccountSnapshot>,
-    asked_at: Instant,
+    /// `None` for what a socket told: it tells when it likes.
+    asked_at: Option<Instant>,
     answered_at: Instant,
 }
 
 impl Snapshots {
     /// Nothing read yet. Nobody waits for a read longer than `within`: shorter than whoever asks for quotes waits for
     /// them, so that an endpoint that is silent, or lets us wait for our turn, is not taken for a venue that is.
-    pub fn new(rpc: Arc<Rpc>, tip: Arc<Tip>, within: Duration) -> Self {
-        Self { rpc, tip, within, sets: Mutex::default(), moved: Mutex::default() }
+    /// `told` hears of changes, where an endpoint has a socket.
+    pub fn new(rpc: Arc<Rpc>, tip: Arc<Tip>, within: Duration, told: Option<Told>) -> Self {
+        Self { rpc, tip, within, told, sets: Mutex::default(), moved: Mutex::default() }
     }
 
     /// With a tip of its own, where nobody else needs one, and the connection's own time-outs.
     pub fn over(rpc: Arc<Rpc>) -> Arc<Self> {
         let tip = Arc::new(Tip::new(rpc.clone()));
-        Arc::new(Self::new(rpc, tip, Duration::MAX))
+        Arc::new(Self::new(rpc, tip, Duration::MAX, None))
     }
 
     /// The connection, for reads that are nobody else's.
@@ -80,7 +83,7 @@ impl Snapshots {
         for (keys, set) in &*lock(&self.sets) {
             let is_known = set.read.last().is_some_and(|read| self.is_fresh(&read));
             if !is_known && set.is_busy(self.block_time()) {
-                set.read.read_ahead(|| self.read_now(keys, set));
+                set.read.read_ahead(|| read_now(self.rpc.clone(), keys.clone()));
             }
         }
     }
@@ -92,7 +95,8 @@ impl Snapshots {
     pub async fn read(&self, keys: &[Pubkey]) -> Result<Arc<AccountSnapshot>, ChainError> {
         let set = self.set(keys);
         set.asked();
-        let read_now = || self.read_now(keys, &set);
+        self.hear(keys, &set);
+        let read_now = || read_now(self.rpc.clone(), keys.to_vec());
         let read = set.read.get(|read| self.is_fresh(read), read_now);
         let Ok(read) = tokio::time::timeout(self.within, read).await else {
             return Err(ChainError::TimedOut { method: "getMultipleAccounts", after: self.within });
@@ -104,16 +108,13 @@ impl Snapshots {
         Ok(read.snapshot.clone())
     }
 
-    fn read_now(&self, keys: &[Pubkey], set: &Set) -> impl Future<Output = Result<Read, ChainError>> + Send + use<> {
-        let (rpc, keys, before) = (self.rpc.clone(), keys.to_vec(), set.read.last());
-        async move {
-            let asked_at = Instant::now();
-            let mut snapshot = Arc::new(rpc.accounts(&keys).await?);
-            if let Some(before) = before.filter(|before| before.snapshot.slot > snapshot.slot) {
-                // Another node answered, one that is behind: what has been seen cannot be unseen.
-                snapshot = before.snapshot.clone();
-            }
-            Ok(Read { snapshot, asked_at, answered_at: Instant::now() })
+    /// Brings the last read up to date, as far as a socket tells it.
+    fn hear(&self, keys: &[Pubkey], set: &Set) {
+        let Some(told) = &self.told else { return };
+        told.want(keys);
+        let Some(last) = set.read.last() else { return };
+        if let Some((snapshot, known_at)) = told.since(&last.snapshot, keys) {
+            set.read.put(Read { snapshot: Arc::new(snapshot), asked_at: None, answered_at: known_at });
         }
     }
 
@@ -131,7 +132,8 @@ impl Snapshots {
     fn is_fresh(&self, read: &Read) -> bool {
         let moved = *lock(&self.moved);
         // Asked after the landing was known, an older slot is a node that lags: it has nothing newer to tell.
-        let is_known_newer = moved.is_some_and(|(slot, since)| read.snapshot.slot < slot && read.asked_at < since);
+        let asked_before = |since| read.asked_at.is_none_or(|asked_at| asked_at < since);
+        let is_known_newer = moved.is_some_and(|(slot, since)| read.snapshot.slot < slot && asked_before(since));
         read.answered_at.elapsed() <= self.max_age() && !is_known_newer
     }
 
@@ -141,6 +143,17 @@ impl Snapshots {
 
     fn block_time(&self) -> Duration {
         self.tip.block_time().unwrap_or_default()
+    }
+}
+
+impl Default for Set {
+    fn default() -> Self {
+        // Another node may answer, one that is behind: what has been seen cannot be unseen.
+        let merge = |new: Read, last: &Read| match new.snapshot.slot < last.snapshot.slot {
+            true => Read { snapshot: last.snapshot.clone(), ..new },
+            false => new,
+        };
+        Self { read: OneRead::merging(merge), asked: Mutex::default() }
     }
 }
 
@@ -157,6 +170,12 @@ impl Set {
     }
 }
 
+async fn read_now(rpc: Arc<Rpc>, keys: Vec<Pubkey>) -> Result<Read, ChainError> {
+    let asked_at = Instant::now();
+    let snapshot = Arc::new(rpc.accounts(&keys).await?);
+    Ok(Read { snapshot, asked_at: Some(asked_at), answered_at: Instant::now() })
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -167,6 +186,7 @@ mod tests {
 
     use futures_util::future::join_all;
     use serde_json::json;
+    use solana_sdk::{account::Account, sysvar};
 
     use super::*;
     use crate::chain::rpc::node_stub::{Node, Reply, over};
@@ -187,7 +207,7 @@ mod tests {
         .await;
         let rpc = Arc::new(over(&[&node], Duration::from_secs(60)));
         let tip = Arc::new(Tip::new(rpc.clone()));
-        (node, Snapshots::new(rpc, tip, PATIENCE))
+        (node, Snapshots::new(rpc, tip, PATIENCE, None))
     }
 
     fn reads(node: &Node) -> usize {
@@ -279,5 +299,37 @@ mod tests {
         assert_eq!(reads(&node), 3, "nobody had to ask for it, and what nobody asks for is not read");
         snapshots.read(&idle).await.unwrap();
         assert_eq!(reads(&node), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_socket_tells_saves_the_read_unless_a_swap_of_ours_is_newer() {
+        let slot = Arc::new(AtomicU64::new(100));
+        let (node, mut snapshots) = scene(slot.clone()).await;
+        let told = Told::default();
+        snapshots.told = Some(told.clone());
+        let keys = [sysvar::clock::ID, Pubkey::new_unique()];
+        let tell = |key: usize, slot: u64| told.note(keys[key], Slot(slot), Account::new(slot, 0, &Pubkey::default()));
+        tell(0, 98);
+        told.follow(&keys);
+        tell(0, 99);
+        assert_eq!(snapshots.read(&keys).await.unwrap().slot, Slot(100));
+        for block in 100..110 {
+            tokio::time::advance(FIRST_MAX_AGE).await;
+            tell(1, block);
+            tell(0, block);
+        }
+        let now = snapshots.read(&keys).await.unwrap();
+        let held = now.accounts.iter().flatten().map(|account| account.lamports);
+        assert_eq!((now.slot, held.collect::<Vec<_>>()), (Slot(108), vec![108, 108]));
+        assert_eq!(reads(&node), 1);
+
+        snapshots.moved(Slot(109));
+        slot.store(109, Ordering::Relaxed);
+        assert_eq!(snapshots.read(&keys).await.unwrap().slot, Slot(109), "block 109 is not told whole yet");
+        assert_eq!(reads(&node), 2);
+        tokio::time::advance(FIRST_MAX_AGE * 2).await;
+        slot.store(112, Ordering::Relaxed);
+        assert_eq!(snapshots.read(&keys).await.unwrap().slot, Slot(112), "the socket has fallen silent");
+        assert_eq!(reads(&node), 3);
     }
 }

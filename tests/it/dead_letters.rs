@@ -276,7 +276,7 @@ async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
     let scenario = world.scenario();
     let pools = scenario.pools.iter().map(|pool| pool.address).collect();
     let tip = Arc::new(Tip::new(rpc.clone()));
-    let snapshots = Arc::new(Snapshots::new(rpc.clone(), tip.clone(), Duration::from_secs(5)));
+    let snapshots = Arc::new(Snapshots::new(rpc.clone(), tip.clone(), Duration::from_secs(5), None));
     let (venue, _) =
         RaydiumCpmm::connect(snapshots.clone(), scenario.cpmm_program, pools, Discovery::Off).await.unwrap();
     let buggy = Arc::new(Buggy { venue, mended: AtomicBool::new(false) });
