@@ -6,6 +6,8 @@
 //! a silent witness delays nobody who has landed. A time-out, an RPC error or a lagging node proves nothing and is
 //! reported as such. Never signs, stores or changes anything, and never calls a time-out an expiry.
 
+mod search;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -17,6 +19,7 @@ use solana_sdk::signature::Signature;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use self::search::{Past, Search, search};
 use super::{
     ChainError, Rpc, SendAnswer, SignatureState, Tip,
     hints::{Hint, Hints},
@@ -403,40 +406,6 @@ impl ConfirmerTask {
             self.hear(Hint::Of(signature));
         }
     }
-}
-
-/// What a search found.
-struct Search {
-    tip: FinalizedTip,
-    /// When the height was asked for.
-    asked_at: Instant,
-    past: Vec<Past>,
-}
-
-/// What was said of signatures that are past their bound.
-struct Past {
-    signatures: Vec<Signature>,
-    said: Vec<Testimony>,
-}
-
-/// Finalized height first, absence second: only in this order does absence prove anything.
-async fn search(rpc: Arc<Rpc>, bounds: Vec<(Signature, BlockHeight)>) -> Option<Search> {
-    let asked_at = Instant::now();
-    let tip = match rpc.finalized_tip().await {
-        Ok(tip) => tip,
-        Err(error) => {
-            tracing::debug!(%error, "no finalized height");
-            return None;
-        }
-    };
-    let expired: Vec<Signature> =
-        bounds.into_iter().filter(|(_, bound)| tip.height > *bound).map(|(signature, _)| signature).collect();
-    let mut past = Vec::new();
-    for signatures in expired.chunks(SIGNATURES_PER_CALL) {
-        let said = rpc.testimonies(signatures, WITNESSES.min(rpc.endpoints())).await;
-        past.push(Past { signatures: signatures.to_vec(), said });
-    }
-    Some(Search { tip, asked_at, past })
 }
 
 impl InFlight {
