@@ -24,6 +24,8 @@ const MAX_AGE_BLOCKS: u32 = 2;
 const MAX_AGE: Duration = Duration::from_secs(1);
 /// What is assumed before the block time is known: short, so that the first guess only costs a call.
 const FIRST_MAX_AGE: Duration = Duration::from_millis(40);
+/// Accounts that so many blocks in a row asked for are read before the next one does. An order alone asks more than once.
+const BUSY_BLOCKS: u32 = 3;
 /// Sets that are remembered. A set is a pair's pools, so this is far above what is configured anywhere.
 const SETS: usize = 1_024;
 
@@ -41,8 +43,15 @@ pub struct Snapshots {
 /// Accounts that are read together.
 struct Set {
     read: OneRead<Read>,
-    /// When they were last asked for, and when before that.
-    asked: Mutex<[Option<Instant>; 2]>,
+    asked: Mutex<Option<Asked>>,
+}
+
+/// When accounts were asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    last: Instant,
+    /// Since when no block has gone by without it.
+    since: Instant,
 }
 
 struct Read {
@@ -94,7 +103,7 @@ impl Snapshots {
     /// When there is no answer in time, or more than 100 keys are asked for.
     pub async fn read(&self, keys: &[Pubkey]) -> Result<Arc<AccountSnapshot>, ChainError> {
         let set = self.set(keys);
-        set.asked();
+        set.asked(self.block_time());
         self.hear(keys, &set);
         let read_now = || read_now(self.rpc.clone(), keys.to_vec());
         let read = set.read.get(|read| self.is_fresh(read), read_now);
@@ -153,20 +162,22 @@ impl Default for Set {
             true => Read { snapshot: last.snapshot.clone(), ..new },
             false => new,
         };
-        Self { read: OneRead::merging(merge), asked: Mutex::default() }
+        Self { read: OneRead::merging(merge), asked: Mutex::new(None) }
     }
 }
 
 impl Set {
-    fn asked(&self) {
+    fn asked(&self, block_time: Duration) {
+        let now = Instant::now();
         let mut asked = lock(&self.asked);
-        *asked = [Some(Instant::now()), asked[0]];
+        let without_a_gap = asked.filter(|it| now.duration_since(it.last) <= block_time);
+        *asked = Some(Asked { last: now, since: without_a_gap.map_or(now, |it| it.since) });
     }
 
-    /// Whether it is asked for at least once a block, so that it surely will be again.
+    /// Whether each of the last blocks asked for it, so that the next one surely will.
     fn is_busy(&self, block_time: Duration) -> bool {
-        let [Some(last), Some(before)] = *lock(&self.asked) else { return false };
-        last.elapsed() <= block_time && last.duration_since(before) <= block_time
+        let Some(Asked { last, since }) = *lock(&self.asked) else { return false };
+        last.elapsed() <= block_time && since.elapsed() >= block_time * BUSY_BLOCKS
     }
 }
 
@@ -286,19 +297,23 @@ mod tests {
         slot.store(120, Ordering::Relaxed);
         snapshots.tip.blockhash().await.unwrap();
         let (busy, idle) = ([Pubkey::new_unique()], [Pubkey::new_unique()]);
-        for keys in [&busy, &idle, &busy] {
-            snapshots.read(keys).await.unwrap();
+        for quarter in 0..4 * BUSY_BLOCKS {
+            snapshots.read(&busy).await.unwrap();
+            if quarter >= 4 * BUSY_BLOCKS - 2 {
+                snapshots.read(&idle).await.unwrap();
+            }
+            tokio::time::advance(snapshots.block_time() / 4).await;
         }
+        let before = reads(&node);
         slot.store(121, Ordering::Relaxed);
-        tokio::time::advance(Duration::from_millis(1)).await;
         snapshots.moved(Slot(121));
-        while reads(&node) < 3 {
+        while reads(&node) == before {
             tokio::task::yield_now().await;
         }
         assert_eq!(snapshots.read(&busy).await.unwrap().slot, Slot(121));
-        assert_eq!(reads(&node), 3, "nobody had to ask for it, and what nobody asks for is not read");
+        assert_eq!(reads(&node), before + 1, "nobody had to ask for it, and what few ask for is not read");
         snapshots.read(&idle).await.unwrap();
-        assert_eq!(reads(&node), 4);
+        assert_eq!(reads(&node), before + 2);
     }
 
     #[tokio::test(start_paused = true)]
