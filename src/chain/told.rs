@@ -15,9 +15,9 @@ use std::{
 };
 
 use futures_util::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, try_join_all},
-    stream::{BoxStream, SelectAll, once},
+    FutureExt, StreamExt, TryStreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream, SelectAll, once},
 };
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
@@ -33,6 +33,8 @@ use crate::domain::Slot;
 
 /// Public sockets drop connections at about 240 subscriptions; what is beyond this is read.
 const MOST_ACCOUNTS: usize = 100;
+/// Subscriptions asked for at the same time: the embedded chain loses some of many.
+const AT_ONCE: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A clock that does not come for this long is a socket that is silent.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -194,7 +196,8 @@ impl ToldTask {
             let wanted = self.shared.lock().wanted.clone();
             let new: Vec<Pubkey> =
                 [sysvar::clock::ID].into_iter().chain(wanted).filter(|key| followed.insert(*key)).collect();
-            let subscribed = try_join_all(new.iter().map(|key| subscribe(client, *key)));
+            let subscribed = stream::iter(new.clone()).map(|key| subscribe(client, key)).buffered(AT_ONCE);
+            let subscribed = subscribed.try_collect::<Vec<_>>();
             let Ok(Ok(streams)) = tokio::time::timeout(CONNECT_TIMEOUT, subscribed).await else {
                 tracing::debug!("the socket takes no subscriptions to accounts, they are read");
                 return if changes.is_empty() { End::Unusable } else { End::Lost };
