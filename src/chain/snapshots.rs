@@ -111,7 +111,7 @@ impl Snapshots {
             return Err(ChainError::TimedOut { method: "getMultipleAccounts", after: self.within });
         };
         let read = read?;
-        if read.answered_at.elapsed() > self.max_age() / 2 && set.is_busy(self.block_time()) {
+        if read.answered_at.elapsed() > self.max_age() * 3 / 4 && set.is_busy(self.block_time()) {
             set.read.read_ahead(read_now);
         }
         Ok(read.snapshot.clone())
@@ -158,9 +158,9 @@ impl Snapshots {
 impl Default for Set {
     fn default() -> Self {
         // Another node may answer, one that is behind: what has been seen cannot be unseen.
-        let merge = |new: Read, last: &Read| match new.snapshot.slot < last.snapshot.slot {
-            true => Read { snapshot: last.snapshot.clone(), ..new },
-            false => new,
+        let merge = |new: Read, last: &Read| {
+            let is_behind = new.snapshot.slot < last.snapshot.slot;
+            if is_behind { Read { snapshot: last.snapshot.clone(), ..new } } else { new }
         };
         Self { read: OneRead::merging(merge), asked: Mutex::new(None) }
     }
