@@ -20,10 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "localnet")]
@@ -35,7 +32,7 @@ pub use outside::{Outside, connect_rpc, load_wallets, open_store};
 
 use crate::{
     api,
-    chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, confirmer, fees::Fees, push::Push},
+    chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, Told, confirmer, fees::Fees, push::Push},
     config::{self, Config},
     domain::Lamports,
     engine::{
@@ -123,7 +120,8 @@ impl App {
         let outside = Outside::open(&config).await?;
         let tip = Arc::new(Tip::new(outside.rpc.clone()));
         let within = config.router.deadline * 4 / 5;
-        let snapshots = Arc::new(Snapshots::new(outside.rpc.clone(), tip.clone(), within));
+        let (told, telling) = Told::new(config.chain.sockets().into_iter().map(str::to_owned).collect());
+        let snapshots = Arc::new(Snapshots::new(outside.rpc.clone(), tip.clone(), within, Some(told)));
         let market = Market::connect(&config, snapshots.clone()).await?;
         let journal = Journal::new(outside.store.clone());
         let announcer = Announcer::new(&outside.store, outside.bus.clone());
@@ -151,6 +149,11 @@ impl App {
             chain,
         };
         app.spawn_bus(&outside, announcer);
+        let hard = app.stop.hard.clone();
+        app.tasks.spawn(async move {
+            telling.run(hard).await;
+            "told"
+        });
         let page = app.spawn_metrics(&config, &outside).await?;
         let hard = app.stop.hard.clone();
         app.tasks.spawn(async move {
@@ -304,9 +307,9 @@ impl App {
         (tip, snapshots, halt, control): (Arc<Tip>, Arc<Snapshots>, Halt, Arc<Control>),
     ) {
         let rpc = outside.rpc.clone();
-        let hint = Arc::new(Notify::new());
         let (confirmer, confirming) = Confirmer::new(
             rpc.clone(),
+            tip.clone(),
             confirmer::Settings {
                 poll: config.chain.status_poll,
                 height_poll: config.chain.height_poll,
@@ -314,7 +317,6 @@ impl App {
                 rebroadcast_per_attempt: config.chain.rebroadcast_per_order,
                 unknown_after: config.engine.unknown_after,
             },
-            hint.clone(),
         );
         let hard = self.stop.hard.clone();
         self.tasks.spawn(async move {
@@ -323,7 +325,7 @@ impl App {
         });
         let mut pushes = Vec::new();
         for url in config.chain.sockets() {
-            let (push, pushing) = Push::new(url.to_owned(), tip.clone(), hint.clone());
+            let (push, pushing) = Push::new(url.to_owned(), tip.clone(), confirmer.hints());
             pushes.push(push);
             let hard = self.stop.hard.clone();
             self.tasks.spawn(async move {
@@ -333,7 +335,7 @@ impl App {
         }
         // What landed is told by one endpoint; what it does not tell is asked for.
         let records = config.chain.sockets().first().map(|url| {
-            let (records, recording) = Records::new((*url).to_owned(), treasury.addresses(), hint);
+            let (records, recording) = Records::new((*url).to_owned(), treasury.addresses(), confirmer.hints());
             let hard = self.stop.hard.clone();
             self.tasks.spawn(async move {
                 recording.run(hard).await;

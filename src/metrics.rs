@@ -17,6 +17,8 @@ pub const ORDER_EVENTS: &str = "swapd_order_events_total";
 pub const ORDERS_ENDED: &str = "swapd_orders_ended_total";
 /// From the event before to this one, by `event`, in seconds.
 pub const ORDER_STAGE: &str = "swapd_order_stage_seconds";
+/// From accepted to the moment its first signature is handed to the RPC endpoints, in seconds.
+pub const ORDER_HANDED: &str = "swapd_order_handed_seconds";
 /// From accepted to the end, by `status`, in seconds.
 pub const ORDER_TOTAL: &str = "swapd_order_seconds";
 /// Orders that are open now, by `status`.
@@ -97,8 +99,9 @@ const GAUGES: [(&str, Unit, &str); 17] = [
     (SWITCH, Unit::Count, "1 while it holds"),
     (BUILD, Unit::Count, "The version that runs"),
 ];
-const HISTOGRAMS: [(&str, Unit, &str); 7] = [
+const HISTOGRAMS: [(&str, Unit, &str); 8] = [
     (ORDER_STAGE, Unit::Seconds, "From the event before to this one"),
+    (ORDER_HANDED, Unit::Seconds, "From accepted to the first send"),
     (ORDER_TOTAL, Unit::Seconds, "From accepted to the end"),
     (RPC_TIME, Unit::Seconds, "Latency of RPC calls"),
     (HTTP_TIME, Unit::Seconds, "Latency of HTTP requests"),
@@ -108,8 +111,9 @@ const HISTOGRAMS: [(&str, Unit, &str); 7] = [
 ];
 
 /// Upper bounds, in seconds, from a store's commit to an order that had to be signed again.
-const SECONDS: [f64; 18] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+const SECONDS: [f64; 19] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
+];
 /// Upper bounds for writes in a group.
 const WRITES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 

@@ -6,19 +6,23 @@
 //! a silent witness delays nobody who has landed. A time-out, an RPC error or a lagging node proves nothing and is
 //! reported as such. Never signs, stores or changes anything, and never calls a time-out an expiry.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod search;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use solana_sdk::signature::Signature;
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use self::search::{Past, Search, search};
 use super::{
-    ChainError, Rpc, SendAnswer, SignatureState,
+    ChainError, Rpc, SendAnswer, SignatureState, Tip,
+    hints::{Hint, Hints},
     rpc::{FinalizedTip, SIGNATURES_PER_CALL, Testimony},
 };
 use crate::{
@@ -28,8 +32,12 @@ use crate::{
 
 /// Sends going on at the same time in one round of rebroadcasts.
 const PARALLEL_SENDS: usize = 16;
-/// Hints make the next poll come earlier, up to this many times as often: many hints are still one question.
+/// A hint makes the next poll come earlier, up to this many times as often: many hints are still one question.
 const HINTED_POLLS: u32 = 5;
+/// So many early polls a hint is worth, since another node than the one that gave it may be asked.
+const HINTED_LOOKS: u8 = 5;
+/// Hints that are remembered until their signature is handed in: a socket can be quicker than the answer to a send.
+const EARLY_HINTS: usize = 256;
 /// Attempts that may wait to be taken up; a sender waits when it is full.
 const INBOX: usize = 1_024;
 /// Reports that may wait for an order's task: there are at most this many kinds before the last.
@@ -104,30 +112,43 @@ impl From<Attempt> for Signed {
 #[derive(Clone)]
 pub struct Confirmer {
     inbox: mpsc::Sender<InFlight>,
+    hints: Hints,
 }
 
 impl Confirmer {
     /// The handle, and the task that whoever owns the tasks must run.
-    pub fn new(rpc: Arc<Rpc>, settings: Settings, hint: Arc<Notify>) -> (Self, ConfirmerTask) {
+    pub fn new(rpc: Arc<Rpc>, tip: Arc<Tip>, settings: Settings) -> (Self, ConfirmerTask) {
         let (inbox, arrivals) = mpsc::channel(INBOX);
+        let (hints, heard) = Hints::new();
         let task = ConfirmerTask {
             rpc,
+            tip,
             settings,
-            hint,
             arrivals,
+            heard,
+            early: VecDeque::with_capacity(EARLY_HINTS),
             in_flight: HashMap::new(),
             searches: JoinSet::new(),
             searched_at: None,
+            finalized: None,
+            last_poll: Instant::now(),
+            next_poll: Instant::now(),
             silent_since: None,
         };
-        (Self { inbox }, task)
+        (Self { inbox, hints }, task)
+    }
+
+    /// Where it is told when to look.
+    pub fn hints(&self) -> Hints {
+        self.hints.clone()
     }
 
     /// Watches an attempt from now on, sending its bytes again as long as they can land. `None` once stopped.
     pub async fn watch(&self, attempt: impl Into<Signed>, sent: bool) -> Option<Watch> {
         let (sender, reports) = mpsc::channel(REPORTS);
         let attempt = attempt.into();
-        let in_flight = InFlight { attempt, reports: sender, sent_at: sent.then(Instant::now), told_unknown: false };
+        let in_flight =
+            InFlight { attempt, reports: sender, sent_at: sent.then(Instant::now), looks: 0, told_unknown: false };
         self.inbox.send(in_flight).await.ok()?;
         Some(Watch { reports })
     }
@@ -138,19 +159,28 @@ struct InFlight {
     reports: mpsc::Sender<Report>,
     /// `None` until this process has sent it.
     sent_at: Option<Instant>,
+    /// Early polls that a hint is still worth.
+    looks: u8,
     told_unknown: bool,
 }
 
 /// The loop behind `Confirmer`.
 pub struct ConfirmerTask {
     rpc: Arc<Rpc>,
+    tip: Arc<Tip>,
     settings: Settings,
-    hint: Arc<Notify>,
     arrivals: mpsc::Receiver<InFlight>,
+    heard: mpsc::Receiver<Hint>,
+    /// The latest hints of signatures that are not in flight: not yet, or not any more.
+    early: VecDeque<Signature>,
     in_flight: HashMap<Signature, InFlight>,
     /// At most one search for expired signatures, which ends with this task.
-    searches: JoinSet<Vec<Search>>,
+    searches: JoinSet<Option<Search>>,
     searched_at: Option<Instant>,
+    /// The finalized height of the last search, and when it was asked for.
+    finalized: Option<(BlockHeight, Instant)>,
+    last_poll: Instant,
+    next_poll: Instant,
     /// Since when every status poll has failed.
     silent_since: Option<Instant>,
 }
@@ -158,8 +188,6 @@ pub struct ConfirmerTask {
 impl ConfirmerTask {
     /// Runs until `shutdown`. What is then in flight stays in the store and is taken up at the next start.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut last_poll = Instant::now();
-        let mut next_poll = last_poll;
         loop {
             let busy = !self.in_flight.is_empty();
             tokio::select! {
@@ -167,7 +195,7 @@ impl ConfirmerTask {
                 () = shutdown.cancelled() => break,
                 arrival = self.arrivals.recv() => match arrival {
                     Some(arrival) => {
-                        self.in_flight.insert(arrival.attempt.signature, arrival);
+                        self.take_up(arrival);
                         continue;
                     }
                     None => break,
@@ -177,25 +205,59 @@ impl ConfirmerTask {
                     self.count();
                     continue;
                 }
-                () = self.hint.notified(), if busy => {
-                    next_poll = next_poll.min(last_poll + self.settings.poll / HINTED_POLLS);
+                Some(hint) = self.heard.recv() => {
+                    self.hear(hint);
                     continue;
                 }
-                () = tokio::time::sleep_until(next_poll), if busy => {}
+                () = tokio::time::sleep_until(self.next_poll), if busy => {}
             }
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 () = self.round() => {}
             }
-            last_poll = Instant::now();
-            next_poll = last_poll + self.settings.poll;
+            self.last_poll = Instant::now();
+            let hinted = self.in_flight.values().any(|flight| flight.looks > 0);
+            self.next_poll = self.last_poll + if hinted { self.early_poll() } else { self.settings.poll };
         }
+    }
+
+    fn take_up(&mut self, arrival: InFlight) {
+        let signature = arrival.attempt.signature;
+        if self.in_flight.is_empty() && arrival.sent_at.is_some() {
+            // Sent a moment ago, it is in no block yet.
+            self.next_poll = self.next_poll.max(Instant::now() + self.settings.poll);
+        }
+        self.in_flight.insert(signature, arrival);
+        if self.early.contains(&signature) {
+            self.hear(Hint::Of(signature));
+        }
+    }
+
+    /// Lets the next poll come earlier, where the hint is about something in flight.
+    fn hear(&mut self, hint: Hint) {
+        if let Hint::Of(signature) = hint {
+            match self.in_flight.get_mut(&signature) {
+                Some(flight) => flight.looks = HINTED_LOOKS,
+                None => {
+                    self.early.truncate(EARLY_HINTS - 1);
+                    return self.early.push_front(signature);
+                }
+            }
+        }
+        self.next_poll = self.next_poll.min(self.last_poll + self.early_poll());
+    }
+
+    fn early_poll(&self) -> Duration {
+        self.settings.poll / HINTED_POLLS
     }
 
     /// One look at everything in flight.
     async fn round(&mut self) {
         self.in_flight.retain(|_, flight| !flight.reports.is_closed());
+        for flight in self.in_flight.values_mut() {
+            flight.looks = flight.looks.saturating_sub(1);
+        }
         self.count();
         let signatures: Vec<Signature> = self.in_flight.keys().copied().collect();
         for chunk in signatures.chunks(SIGNATURES_PER_CALL) {
@@ -247,10 +309,10 @@ impl ConfirmerTask {
         }
     }
 
-    /// Begins a look for signatures that have expired, unless one is going on or was a moment ago.
+    /// Begins a look for signatures that have expired, unless one is going on or was a moment ago, or it is too early.
     fn search(&mut self) {
         let due = self.searched_at.is_none_or(|at| at.elapsed() >= self.settings.height_poll);
-        if !due || !self.searches.is_empty() {
+        if !due || !self.searches.is_empty() || !self.may_have_expired() {
             return;
         }
         self.searched_at = Some(Instant::now());
@@ -259,10 +321,21 @@ impl ConfirmerTask {
         self.searches.spawn(search(self.rpc.clone(), bounds));
     }
 
-    fn weigh_all(&mut self, found: Vec<Search>) {
-        for search in found {
-            for (at, signature) in search.signatures.iter().enumerate() {
-                self.weigh(signature, at, search.tip, &search.said);
+    /// Whether the finalized height can have passed a bound since it was last asked for, if blocks came at most twice as
+    /// fast as they were measured to. Saves questions whose answer is known, and decides nothing.
+    fn may_have_expired(&self) -> bool {
+        let (Some((height, at)), Some(block_time)) = (self.finalized, self.tip.block_time()) else { return true };
+        let blocks = at.elapsed().as_millis() * 2 / block_time.as_millis().max(1) + 1;
+        let highest = height.0.saturating_add(u64::try_from(blocks).unwrap_or(u64::MAX));
+        self.in_flight.values().any(|flight| flight.attempt.last_valid_block_height.0 <= highest)
+    }
+
+    fn weigh_all(&mut self, found: Option<Search>) {
+        let Some(Search { tip, asked_at, past }) = found else { return };
+        self.finalized = Some((tip.height, asked_at));
+        for Past { signatures, said } in past {
+            for (at, signature) in signatures.iter().enumerate() {
+                self.weigh(signature, at, tip, &said);
             }
         }
     }
@@ -319,45 +392,20 @@ impl ConfirmerTask {
             }
         }
         let rpc = &self.rpc;
-        let already_there = stream::iter(sends)
+        let already_there: Vec<Signature> = stream::iter(sends)
             .map(|(signature, wire, slot)| async move {
                 let answer = rpc.send(&wire, slot).await;
                 tracing::debug!(%signature, ?answer, "sent again");
-                matches!(answer, Ok(SendAnswer::AlreadyProcessed))
+                matches!(answer, Ok(SendAnswer::AlreadyProcessed)).then_some(signature)
             })
             .buffer_unordered(PARALLEL_SENDS)
-            .any(|already| async move { already })
+            .filter_map(std::future::ready)
+            .collect()
             .await;
-        if already_there {
-            self.hint.notify_one();
+        for signature in already_there {
+            self.hear(Hint::Of(signature));
         }
     }
-}
-
-/// What was said of signatures that are past their bound, and the finalized height that they are past.
-struct Search {
-    tip: FinalizedTip,
-    signatures: Vec<Signature>,
-    said: Vec<Testimony>,
-}
-
-/// Finalized height first, absence second: only in this order does absence prove anything.
-async fn search(rpc: Arc<Rpc>, bounds: Vec<(Signature, BlockHeight)>) -> Vec<Search> {
-    let tip = match rpc.finalized_tip().await {
-        Ok(tip) => tip,
-        Err(error) => {
-            tracing::debug!(%error, "no finalized height");
-            return Vec::new();
-        }
-    };
-    let past: Vec<Signature> =
-        bounds.into_iter().filter(|(_, bound)| tip.height > *bound).map(|(signature, _)| signature).collect();
-    let mut found = Vec::new();
-    for chunk in past.chunks(SIGNATURES_PER_CALL) {
-        let said = rpc.testimonies(chunk, WITNESSES.min(rpc.endpoints())).await;
-        found.push(Search { tip, signatures: chunk.to_vec(), said });
-    }
-    found
 }
 
 impl InFlight {

@@ -1,17 +1,23 @@
 //! Fees: the priority fee to offer for a swap, from what others recently paid for the same accounts.
 //!
-//! Owns a small cache per pool. Never exceeds the cap: the cap is in lamports per transaction, so a tight compute
-//! limit leaves room for a higher price.
+//! Owns a small cache per pool, which is read again before somebody has to wait for it: the answer takes its time. Never
+//! exceeds the cap: the cap is in lamports per transaction, so a tight compute limit leaves room for a higher price.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use solana_sdk::pubkey::Pubkey;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::time::Instant;
 
-use super::Rpc;
+use super::{Rpc, one_read::OneRead};
 use crate::domain::Lamports;
 
-const MAX_AGE: Duration = Duration::from_secs(10);
+const MAX_AGE: Duration = Duration::from_secs(20);
+/// From this age on the level is read again while it is still offered.
+const AHEAD: Duration = Duration::from_secs(10);
 /// Which of the recent fees is offered: high enough to be served, low enough not to lead.
 const PERCENTILE: usize = 75;
 const MICRO_LAMPORTS: u128 = 1_000_000;
@@ -30,13 +36,19 @@ pub struct Fees {
     rpc: Arc<Rpc>,
     floor: u64,
     cap: Lamports,
-    recent: Mutex<HashMap<Pubkey, (Instant, u64)>>,
+    recent: Mutex<HashMap<Pubkey, Arc<OneRead<Level>>>>,
+}
+
+/// What others pay in one pool.
+struct Level {
+    price: u64,
+    read_at: Instant,
 }
 
 impl Fees {
     /// Offers at least `floor` micro-lamports per unit and at most `cap` lamports per transaction.
     pub fn new(rpc: Arc<Rpc>, floor: u64, cap: Lamports) -> Self {
-        Self { rpc, floor, cap, recent: Mutex::new(HashMap::new()) }
+        Self { rpc, floor, cap, recent: Mutex::default() }
     }
 
     /// The most a transaction will offer.
@@ -47,21 +59,27 @@ impl Fees {
     /// The offer for a transaction that writes `contended` and asks for `units`. Without an answer the floor is
     /// offered: an unknown fee level is no reason to stop.
     pub async fn offer(&self, pool: Pubkey, contended: &[Pubkey], units: u32) -> PriorityFee {
-        let mut recent = self.recent.lock().await;
-        let price = match recent.get(&pool) {
-            Some((read_at, price)) if read_at.elapsed() <= MAX_AGE => *price,
-            _ => {
-                let price = match self.rpc.recent_fees(contended).await {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).entry(pool).or_default().clone();
+        let read = || {
+            let (rpc, contended) = (self.rpc.clone(), contended.to_vec());
+            async move {
+                let price = match rpc.recent_fees(&contended).await {
                     Ok(fees) => percentile(fees),
                     Err(error) => {
                         tracing::debug!(%error, "no recent fees, offering the floor");
                         0
                     }
                 };
-                recent.insert(pool, (Instant::now(), price));
-                price
+                Ok(Level { price, read_at: Instant::now() })
             }
         };
+        let level = recent.get(|level: &Level| level.read_at.elapsed() <= MAX_AGE, read).await;
+        let price = level.map_or(0, |level| {
+            if level.read_at.elapsed() > AHEAD {
+                recent.read_ahead(read);
+            }
+            level.price
+        });
         bounded(price.max(self.floor), units, self.cap)
     }
 }
@@ -88,8 +106,33 @@ fn bounded(price: u64, units: u32, cap: Lamports) -> PriorityFee {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
+    use crate::chain::rpc::node_stub::{Node, Reply, over};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_level_is_read_while_the_former_one_is_still_offered() {
+        let mut price = 0_u64;
+        let node = Node::start(move |_, _| {
+            price += 100;
+            Reply::Result(json!([{"slot": 1, "prioritizationFee": price}]))
+        })
+        .await;
+        let fees = Fees::new(Arc::new(over(&[&node], Duration::from_secs(60))), 1, Lamports::new(1_000_000));
+        let pool = Pubkey::new_unique();
+        let offered = || async { fees.offer(pool, &[pool], 1_000).await.price };
+        assert_eq!([offered().await, offered().await], [100, 100]);
+        tokio::time::advance(AHEAD + Duration::from_millis(1)).await;
+        assert_eq!(offered().await, 100, "nobody waits for the next one");
+        while node.asked().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(offered().await, 200);
+        tokio::time::advance(MAX_AGE + Duration::from_millis(1)).await;
+        assert_eq!(offered().await, 300, "too old to be offered");
+    }
 
     #[test]
     fn no_recent_fees_mean_zero() {

@@ -1,8 +1,8 @@
 //! One read: what many ask for at the same time is read once.
 //!
 //! Owns the last answer and at most one read on its way. Whoever comes meanwhile waits for that one; an error is
-//! everybody's who waited, and is not kept. Knows nothing of what is read, and starts nothing of its own: a read goes on
-//! as long as somebody waits for it.
+//! everybody's who waited, and is not kept. A read goes on as long as somebody waits for it; one that was begun ahead, so
+//! that nobody has to wait, ends with its owner. Knows nothing of what is read.
 
 use std::{
     future::Future,
@@ -13,13 +13,20 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
+use tokio::task::JoinSet;
 
 use super::ChainError;
 
 type Reading<T> = BoxFuture<'static, Result<Arc<T>, ChainError>>;
 
 /// One shared answer.
-pub struct OneRead<T>(Mutex<State<T>>);
+pub struct OneRead<T> {
+    state: Arc<Mutex<State<T>>>,
+    /// What a new answer and the last one make together.
+    merge: fn(T, &T) -> T,
+    /// The last read that was begun ahead.
+    ahead: Mutex<JoinSet<()>>,
+}
 
 struct State<T> {
     last: Option<Arc<T>>,
@@ -29,7 +36,15 @@ struct State<T> {
 
 impl<T> Default for OneRead<T> {
     fn default() -> Self {
-        Self(Mutex::new(State { last: None, on_its_way: None }))
+        Self::merging(|new, _| new)
+    }
+}
+
+impl<T> OneRead<T> {
+    /// One whose new answer is what `merge` makes of it and the last one.
+    pub fn merging(merge: fn(T, &T) -> T) -> Self {
+        let state = State { last: None, on_its_way: None };
+        Self { state: Arc::new(Mutex::new(state)), merge, ahead: Mutex::default() }
     }
 }
 
@@ -51,32 +66,76 @@ impl<T: Send + Sync + 'static> OneRead<T> {
         if let Some(last) = self.last().filter(|last| fresh(last)) {
             return Ok(last);
         }
-        let answer = self.join(&read).await?;
-        if fresh(&answer) { Ok(answer) } else { self.join(&read).await }
+        let answer = self.reading(&read).await?;
+        if fresh(&answer) { Ok(answer) } else { self.reading(&read).await }
     }
 
-    async fn join<F>(&self, read: impl Fn() -> F) -> Result<Arc<T>, ChainError>
+    /// Takes in an answer that came another way.
+    pub fn put(&self, answer: T) {
+        self.lock().keep(answer, self.merge);
+    }
+
+    /// Begins a read that nobody waits for, unless one is on its way: the last answer will soon be too old, and somebody
+    /// will ask again. An error leaves things as they are.
+    pub fn read_ahead<F>(&self, read: impl Fn() -> F)
     where
         F: Future<Output = Result<T, ChainError>> + Send + 'static,
     {
-        // Made before the lock is taken, since making it may look at the last answer. It does nothing until it is awaited.
-        let new: Shared<Reading<T>> = read().map(|answer| answer.map(Arc::new)).boxed().shared();
-        let reading = {
-            let mut state = self.lock();
-            let joined = state.on_its_way.as_ref().and_then(WeakShared::upgrade).filter(|it| it.peek().is_none());
-            joined.unwrap_or_else(|| {
-                state.on_its_way = new.downgrade();
-                new
-            })
-        };
-        let answer = reading.await?;
-        self.lock().last = Some(answer.clone());
-        Ok(answer)
+        if self.lock().on_its_way().is_some() {
+            return;
+        }
+        let reading = self.reading(read);
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        while ahead.try_join_next().is_some() {}
+        ahead.spawn(async move {
+            if let Err(error) = reading.await {
+                tracing::debug!(%error, "nothing was read ahead");
+            }
+        });
+    }
+
+    /// The read on its way, or a new one. It does nothing until it is awaited.
+    fn reading<F>(&self, read: impl Fn() -> F) -> Shared<Reading<T>>
+    where
+        F: Future<Output = Result<T, ChainError>> + Send + 'static,
+    {
+        // Made before the lock is taken, since making it may look at the last answer.
+        let (answer, state, merge) = (read(), self.state.clone(), self.merge);
+        let new: Shared<Reading<T>> = async move {
+            let answer = answer.await?;
+            // Kept here and not by those who wait: one of them may be slow, and must not put it over a newer one.
+            Ok(lock(&state).keep(answer, merge))
+        }
+        .boxed()
+        .shared();
+        let mut state = self.lock();
+        state.on_its_way().unwrap_or_else(|| {
+            state.on_its_way = new.downgrade();
+            new
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+impl<T> State<T> {
+    fn keep(&mut self, answer: T, merge: fn(T, &T) -> T) -> Arc<T> {
+        let answer = match &self.last {
+            Some(last) => merge(answer, last),
+            None => answer,
+        };
+        self.last.insert(Arc::new(answer)).clone()
+    }
+
+    fn on_its_way(&self) -> Option<Shared<Reading<T>>> {
+        self.on_its_way.as_ref().and_then(WeakShared::upgrade).filter(|reading| reading.peek().is_none())
+    }
+}
+
+fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -157,5 +216,26 @@ mod tests {
         let (left, stayed) = tokio::join!(timeout(READ / 2, source.get(|_| true)), source.get(|_| true));
         assert!(left.is_err());
         assert_eq!((stayed.unwrap(), source.reads()), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_ahead_is_there_when_it_is_asked_for_and_a_failure_changes_nothing() {
+        let source = Source::new(false);
+        let read = || {
+            let reads = source.reads.clone();
+            async move {
+                sleep(READ).await;
+                Ok(reads.fetch_add(1, Ordering::Relaxed) + 1)
+            }
+        };
+        source.one.read_ahead(read);
+        source.one.read_ahead(read);
+        assert_eq!(source.get(|_| true).await.unwrap(), 1, "whoever comes meanwhile waits for the same one");
+        source.one.read_ahead(read);
+        sleep(READ * 2).await;
+        assert_eq!((source.one.last().as_deref(), source.reads()), (Some(&2), 2));
+        source.one.read_ahead(|| async { Err(ChainError::NodeBehind) });
+        sleep(READ).await;
+        assert_eq!(source.get(|_| true).await.unwrap(), 2);
     }
 }

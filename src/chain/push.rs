@@ -10,10 +10,14 @@ use solana_commitment_config::CommitmentConfig;
 use solana_pubsub_client::nonblocking::pubsub_client::PubsubClient;
 use solana_rpc_client_api::config::RpcSignatureSubscribeConfig;
 use solana_sdk::signature::Signature;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tip, tip::BLOCKHASH_LIFE};
+use super::{
+    Tip,
+    hints::{Hint, Hints},
+    tip::BLOCKHASH_LIFE,
+};
 
 /// Public sockets drop connections at about 240 subscriptions; stay well below.
 const MAX_SUBSCRIPTIONS: usize = 100;
@@ -34,10 +38,10 @@ pub struct Push {
 }
 
 impl Push {
-    /// The handle, and the task that whoever owns the tasks must run. `hint` is woken by every notification.
-    pub fn new(url: String, tip: Arc<Tip>, hint: Arc<Notify>) -> (Self, PushTask) {
+    /// The handle, and the task that whoever owns the tasks must run. Every notification is passed on to `hints`.
+    pub fn new(url: String, tip: Arc<Tip>, hints: Hints) -> (Self, PushTask) {
         let (inbox, arrivals) = mpsc::channel(INBOX);
-        (Self { inbox }, PushTask { url, tip, hint, arrivals })
+        (Self { inbox }, PushTask { url, tip, hints, arrivals })
     }
 
     /// Asks to be woken when the signature is confirmed. Left out when too many wait: the poll sees it anyway.
@@ -52,7 +56,7 @@ impl Push {
 pub struct PushTask {
     url: String,
     tip: Arc<Tip>,
-    hint: Arc<Notify>,
+    hints: Hints,
     arrivals: mpsc::Receiver<Signature>,
 }
 
@@ -66,7 +70,7 @@ impl PushTask {
                     rest = FIRST_REST;
                     self.listen(&client, &shutdown).await;
                     // What happened while the socket was down was not announced: look once.
-                    self.hint.notify_one();
+                    self.hints.give(Hint::Anything);
                     let _ = tokio::time::timeout(CONNECT_TIMEOUT, client.shutdown()).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "no push connection, polling goes on"),
@@ -88,13 +92,14 @@ impl PushTask {
                 arrival = self.arrivals.recv() => match arrival {
                     Some(signature) if subscriptions.len() < MAX_SUBSCRIPTIONS => {
                         let life = subscription_life(self.tip.block_time());
-                        subscriptions.push(notification(client, signature, life).boxed());
+                        let heard = notification(client, signature, life);
+                        subscriptions.push(heard.map(move |heard| (signature, heard)).boxed());
                     }
                     Some(_) => {}
                     None => break,
                 },
-                Some(heard) = subscriptions.next(), if !subscriptions.is_empty() => {
-                    self.hint.notify_one();
+                Some((signature, heard)) = subscriptions.next(), if !subscriptions.is_empty() => {
+                    self.hints.give(Hint::Of(signature));
                     if heard == Heard::ConnectionLost {
                         break;
                     }

@@ -28,6 +28,7 @@ use solana_sdk::{pubkey::Pubkey, signature::Signature};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::hints::{Hint, Hints};
 use crate::domain::Slot;
 
 /// Public sockets drop connections at about 240 subscriptions; with more wallets than this everything is asked for.
@@ -70,10 +71,10 @@ struct Record {
 }
 
 impl Records {
-    /// The handle, and the task that whoever owns the tasks must run. `hint` is woken by every record.
-    pub fn new(url: String, wallets: Vec<Pubkey>, hint: Arc<Notify>) -> (Self, RecordsTask) {
+    /// The handle, and the task that whoever owns the tasks must run. Every record is passed on to `hints`.
+    pub fn new(url: String, wallets: Vec<Pubkey>, hints: Hints) -> (Self, RecordsTask) {
         let heard = Arc::new(Heard::default());
-        (Self(heard.clone()), RecordsTask { url, wallets, hint, heard })
+        (Self(heard.clone()), RecordsTask { url, wallets, hints, heard })
     }
 
     /// Whether what lands is expected to be told.
@@ -112,8 +113,9 @@ impl Records {
 }
 
 impl Heard {
-    fn keep(&self, told: Response<RpcLogsResponse>) {
-        let Ok(signature) = told.value.signature.parse() else { return };
+    /// The signature that it is about.
+    fn keep(&self, told: Response<RpcLogsResponse>) -> Option<Signature> {
+        let signature = told.value.signature.parse().ok()?;
         let record = Record { slot: Slot(told.context.slot), logs: told.value.logs };
         {
             let mut kept = self.kept();
@@ -127,6 +129,7 @@ impl Heard {
             }
         }
         self.news.notify_waiters();
+        Some(signature)
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -138,7 +141,7 @@ impl Heard {
 pub struct RecordsTask {
     url: String,
     wallets: Vec<Pubkey>,
-    hint: Arc<Notify>,
+    hints: Hints,
     heard: Arc<Heard>,
 }
 
@@ -198,8 +201,9 @@ impl RecordsTask {
                 }
                 told = told.next() => match told.flatten() {
                     Some(record) => {
-                        self.heard.keep(record);
-                        self.hint.notify_one();
+                        if let Some(signature) = self.heard.keep(record) {
+                            self.hints.give(Hint::Of(signature));
+                        }
                     }
                     None => return true,
                 },
@@ -221,7 +225,7 @@ mod tests {
     }
 
     fn listening() -> Records {
-        let (records, _) = Records::new(String::new(), Vec::new(), Arc::default());
+        let (records, _) = Records::new(String::new(), Vec::new(), Hints::new().0);
         records.0.listening.store(true, Ordering::Relaxed);
         records
     }

@@ -18,6 +18,8 @@ pub const BLOCKHASH_LIFE: u32 = 150;
 /// A cached blockhash is used for at most this many blocks of its life.
 const MAX_AGE_BLOCKS: u32 = 8;
 const MAX_AGE: Duration = Duration::from_secs(2);
+/// With this share of that behind it, the next one is read while this one is still used, so that no order waits for it.
+const AHEAD_PERCENT: u32 = 85;
 /// Blocks of life that a signature must have before it. What is signed is sent at once, so this is also what a first
 /// send has: a transaction near its end can hardly land, and only keeps its order waiting for the proof that it did not.
 const LEAST_LIFE: u32 = 60;
@@ -64,8 +66,12 @@ impl Tip {
                 if has_life { Ok(Newest { blockhash, read_at }) } else { Err(ChainError::NodeBehind) }
             }
         };
-        let is_young = |newest: &Newest| newest.read_at.elapsed() <= max_age(self.block_time());
-        Ok(self.newest.get(is_young, read).await?.blockhash)
+        let max_age = max_age(self.block_time());
+        let newest = self.newest.get(|newest: &Newest| newest.read_at.elapsed() <= max_age, read).await?;
+        if newest.read_at.elapsed() > max_age * AHEAD_PERCENT / 100 {
+            self.newest.read_ahead(read);
+        }
+        Ok(newest.blockhash)
     }
 
     /// The measured time between blocks, once replies could be compared.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -20,6 +21,7 @@ use crate::{
         transaction::BASE_FEE,
     },
     domain::{Attempt, ErrorCode, Failure, Fill, Landing, Order, OrderEvent, OrderStatus, Slot},
+    metrics as names,
 };
 
 /// How often the details of a confirmed order are looked for before it is left to the sweeper.
@@ -45,7 +47,7 @@ impl Executor {
             push.subscribe(attempt.signature);
         }
         // What another run signed may have landed long ago: the confirmer asks before it sends.
-        let sent = signed_here && self.first_send(&attempt).await;
+        let sent = signed_here && self.first_send(order, &attempt).await;
         *permit = None;
         let mut watch = self.parts.confirmer.watch(attempt.clone(), sent).await.ok_or(StepError::Stopping)?;
         if sent {
@@ -69,7 +71,11 @@ impl Executor {
     }
 
     /// True when a node has it. Anything else is left to the confirmer, which sends again and finds out.
-    async fn first_send(&self, attempt: &Attempt) -> bool {
+    async fn first_send(&self, order: &Order, attempt: &Attempt) -> bool {
+        if attempt.n == 1 {
+            let since_accepted = (OffsetDateTime::now_utc() - order.created_at).as_seconds_f64().max(0.0);
+            metrics::histogram!(names::ORDER_HANDED).record(since_accepted);
+        }
         match self.parts.rpc.send(&attempt.wire, attempt.context_slot).await {
             Ok(SendAnswer::Accepted | SendAnswer::AlreadyProcessed) => true,
             Ok(answer) => {

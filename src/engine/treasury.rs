@@ -29,6 +29,8 @@ use crate::{
 
 /// A balance older than this is read again before it is used; also whenever it does not suffice.
 const MAX_AGE: Duration = Duration::from_secs(5);
+/// From this age on it is read again while it is still used, so that no order waits for it.
+const AHEAD: Duration = Duration::from_secs(4);
 /// Rents older than this are read again: clusters lower them step by step, and may raise them.
 const RENTS_AGE: Duration = Duration::from_secs(60);
 /// Wallets read in one call: two accounts each, of a hundred.
@@ -261,17 +263,24 @@ impl Treasury {
             Freshness::Recent => balances.asked_at.elapsed() <= MAX_AGE,
             Freshness::Since(moment) => balances.asked_at >= moment,
         };
-        if let Some(balances) = one_read.last().filter(|balances| fresh(balances)) {
-            return Ok(balances);
+        let known = one_read.last().filter(|balances| fresh(balances));
+        if let Some(balances) = &known
+            && balances.asked_at.elapsed() <= AHEAD
+        {
+            return Ok(balances.clone());
         }
         let as_of = self.store.cursor().await?;
-        let read = || read_balances(self.rpc.clone(), self.addresses(), token.clone(), as_of);
-        let balances = one_read.get(fresh, read).await?;
-        for (wallet, balance) in &balances.of {
-            let lamports = names::as_gauge(balance.lamports.get());
-            metrics::gauge!(names::WALLET, "wallet" => wallet.to_string()).set(lamports);
+        let read = || {
+            let read = read_balances(self.rpc.clone(), self.addresses(), token.clone(), as_of);
+            async move { read.await.inspect(show) }
+        };
+        match known {
+            Some(balances) => {
+                one_read.read_ahead(read);
+                Ok(balances)
+            }
+            None => Ok(one_read.get(fresh, read).await?),
         }
-        Ok(balances)
     }
 
     fn purse(&self, address: &Pubkey) -> Option<&Purse> {
@@ -304,6 +313,14 @@ async fn read_balances(rpc: Arc<Rpc>, wallets: Vec<Pubkey>, token: Token, as_of:
         }));
     }
     Ok(Balances { of, as_of, asked_at })
+}
+
+/// Shows what the wallets have to whoever watches.
+fn show(balances: &Balances) {
+    for (wallet, balance) in &balances.of {
+        let lamports = names::as_gauge(balance.lamports.get());
+        metrics::gauge!(names::WALLET, "wallet" => wallet.to_string()).set(lamports);
+    }
 }
 
 /// The amount in a token account's data.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use solana_sdk::signature::Signature;
-use tokio::sync::Notify;
 
 use super::{
     Bundle, FleetError, Part,
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     chain::{
-        Confirmer, Report, Rpc, SendAnswer, Wallet,
+        Confirmer, Report, Rpc, SendAnswer, Tip, Wallet,
         confirmer::{ConfirmerTask, Settings},
         fees::Fees,
         transaction::BASE_FEE,
@@ -76,7 +75,7 @@ impl Carrier {
         outbox: Outbox,
         payer: Arc<Wallet>,
     ) -> (Self, ConfirmerTask) {
-        let (confirmer, task) = Confirmer::new(rpc.clone(), settings, Arc::new(Notify::new()));
+        let (confirmer, task) = Confirmer::new(rpc.clone(), Arc::new(Tip::new(rpc.clone())), settings);
         (Self { rpc, fees, confirmer, outbox, payer }, task)
     }
 

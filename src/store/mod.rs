@@ -50,8 +50,8 @@ pub use keys::{KeyRecord, Scope};
 pub use line::Line;
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
-pub use writer::{Group, Ticket};
 pub use webhooks::WebhookStore;
+pub use writer::{Group, Ticket};
 
 /// What can go wrong with a store.
 #[derive(Clone, Debug, thiserror::Error)]

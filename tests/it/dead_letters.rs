@@ -34,10 +34,7 @@ use swapd::{
     },
 };
 use time::OffsetDateTime;
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
@@ -278,7 +275,7 @@ async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
     let scenario = world.scenario();
     let pools = scenario.pools.iter().map(|pool| pool.address).collect();
     let tip = Arc::new(Tip::new(rpc.clone()));
-    let snapshots = Arc::new(Snapshots::new(rpc.clone(), tip.clone(), Duration::from_secs(5)));
+    let snapshots = Arc::new(Snapshots::new(rpc.clone(), tip.clone(), Duration::from_secs(5), None));
     let (venue, _) =
         RaydiumCpmm::connect(snapshots.clone(), scenario.cpmm_program, pools, Discovery::Off).await.unwrap();
     let buggy = Arc::new(Buggy { venue, mended: AtomicBool::new(false) });
@@ -298,7 +295,7 @@ async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
         rebroadcast_per_attempt: Duration::ZERO,
         unknown_after: Duration::from_secs(60),
     };
-    let (confirmer, confirming) = Confirmer::new(rpc.clone(), settings, Arc::new(Notify::new()));
+    let (confirmer, confirming) = Confirmer::new(rpc.clone(), tip.clone(), settings);
     let cap = Lamports::new(100_000);
     let parts = Parts {
         store: store.clone(),

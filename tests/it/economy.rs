@@ -46,10 +46,15 @@ impl Devnet {
         wallets.then(|wallet| self.world.tokens(wallet, "USDC")).fold(0, |sum, one| async move { sum + one }).await
     }
 
+    /// The chain's own slot.
+    async fn slot(&self) -> u64 {
+        self.world.rpc.slot().await.unwrap().0
+    }
+
     /// Gives this many orders to the daemons in turn, one `every` so often, and waits until all have ended. Each is
     /// confirmed with its first signature, and the wallets received on the chain what the orders say: none swapped twice.
     async fn trade(&self, daemons: &[&Daemon], orders: usize, every: Duration) -> Cost {
-        let (before, counted) = (self.usdc().await, self.chaos.counts());
+        let (before, counted, since_slot) = (self.usdc().await, self.chaos.counts(), self.slot().await);
         let (begun, mut given) = (Instant::now(), Vec::new());
         let mut clock = tokio::time::interval(every.max(Duration::from_nanos(1)));
         for (n, daemon) in (0..orders).zip(daemons.iter().cycle()) {
@@ -65,7 +70,8 @@ impl Devnet {
             assert_eq!(order["attempts"].as_array().unwrap().len(), 1, "{order}");
             received += order["filled"]["amountOut"]["base"].as_str().unwrap().parse::<u64>().unwrap();
         }
-        let cost = Cost { orders, took: begun.elapsed(), counts: since(&self.chaos.counts(), &counted) };
+        let blocks = self.slot().await - since_slot;
+        let cost = Cost { orders, took: begun.elapsed(), blocks, counts: since(&self.chaos.counts(), &counted) };
         assert_eq!(self.usdc().await - before, received);
         cost
     }
@@ -82,6 +88,8 @@ struct Cost {
     orders: usize,
     /// From the first order's request to the last one's end.
     took: Duration,
+    /// Blocks that were made meanwhile.
+    blocks: u64,
     counts: Counts,
 }
 
@@ -99,7 +107,8 @@ impl Cost {
 
     fn print(&self, what: &str) {
         let limited = self.counts.total().limited;
-        eprintln!("{what}: {} orders, each confirmed once, in {:.1?}, {limited} calls limited", self.orders, self.took);
+        let Self { orders, took, blocks, .. } = self;
+        eprintln!("{what}: {orders} orders, each confirmed once, in {took:.1?} and {blocks} blocks, {limited} limited");
         for (method, calls) in self.calls() {
             eprintln!("  {method:<36} {calls:>6} {:>8.2} per order", self.per_order(method));
         }
@@ -179,10 +188,15 @@ async fn many_orders_share_what_they_read() {
     let setup = Setup { chain: unlimited.into(), ..devnet.setup() };
     let daemon = Daemon::start(&devnet.world, &setup, "all").await;
     let per_second = u32::try_from(given("SWAPD_ECONOMY_PER_SECOND", 50)).unwrap();
-    let orders = given("SWAPD_ECONOMY_STEADY", 100);
-    let cost = devnet.trade(&[&daemon], orders, Duration::from_secs(1) / per_second).await;
+    let every = Duration::from_secs(1) / per_second;
+    // A daemon that has just begun asks more often, since it does not know yet how fast blocks come.
+    devnet.trade(&[&daemon], given("SWAPD_ECONOMY_BEFORE", 1), every).await;
+    let cost = devnet.trade(&[&daemon], given("SWAPD_ECONOMY_STEADY", 100), every).await;
     cost.print("steady, without limits");
-    // However the machine is loaded: once per order only what is each order's own.
+    // However the machine is loaded: once per order only what is each order's own. Ten wallets hear of a block at ten
+    // moments, and the statuses of all that is in flight are asked for about once.
+    let statuses = cost.counts.of("getSignatureStatuses").calls;
+    assert!(statuses <= cost.blocks * 3 / 2 + 2, "{statuses} polls in {} blocks", cost.blocks);
     assert!(cost.per_order("sendTransaction") < 1.5);
     for shared in ["getMultipleAccounts", "simulateTransaction", "getTransaction", "signatureSubscribe"] {
         assert!(cost.per_order(shared) < 0.9, "{shared}: {}", cost.per_order(shared));

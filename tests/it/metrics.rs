@@ -54,6 +54,7 @@ async fn the_page_counts_what_happened() {
         ("swapd_order_events_total", &["event=\"landed\""], 3.0),
         ("swapd_orders_ended_total", &["status=\"confirmed\""], 3.0),
         ("swapd_orders_ended_total", &["status=\"failed\"", "code=\"insufficient_"], 1.0),
+        ("swapd_order_handed_seconds_count", &[], 3.0),
         ("swapd_order_seconds_count", &["status=\"confirmed\""], 3.0),
         ("swapd_order_stage_seconds_count", &["event=\"signed\""], 3.0),
         ("swapd_orders_open", &[], 0.0),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
-use tokio::sync::Notify;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -101,7 +101,7 @@ async fn looks(first: &[Says], then: &[Says]) -> (Option<Report>, Option<Report>
         rebroadcast_per_attempt: Duration::ZERO,
         unknown_after: Duration::from_secs(60),
     };
-    let (confirmer, mut task) = Confirmer::new(rpc, settings, Arc::new(Notify::new()));
+    let (confirmer, mut task) = Confirmer::new(rpc.clone(), Arc::new(Tip::new(rpc)), settings);
     let mut watch = confirmer.watch(attempt(), true).await.unwrap();
     let arrival = task.arrivals.recv().await.unwrap();
     task.in_flight.insert(arrival.attempt.signature, arrival);
@@ -215,7 +215,7 @@ async fn a_silent_witness_does_not_keep_the_polls_from_seeing_a_landing() {
         rebroadcast_per_attempt: Duration::ZERO,
         unknown_after: long,
     };
-    let (confirmer, task) = Confirmer::new(rpc, settings, Arc::new(Notify::new()));
+    let (confirmer, task) = Confirmer::new(rpc.clone(), Arc::new(Tip::new(rpc)), settings);
     let mut watch = confirmer.watch(attempt(), true).await.unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(task.run(shutdown.clone()));
@@ -227,4 +227,74 @@ async fn a_silent_witness_does_not_keep_the_polls_from_seeing_a_landing() {
     assert!(matches!(report, Some(Report::Landed { slot: Slot(900), answer }) if answer.err.is_none()));
     shutdown.cancel();
     running.await.unwrap();
+}
+
+/// A confirmer that nobody runs, over one node.
+fn idle(node: &Node) -> ConfirmerTask {
+    let rpc = Arc::new(over(&[node], Duration::from_secs(60)));
+    let settings = Settings {
+        poll: Duration::from_secs(1),
+        height_poll: Duration::ZERO,
+        rebroadcast: Duration::from_secs(60),
+        rebroadcast_per_attempt: Duration::ZERO,
+        unknown_after: Duration::from_secs(60),
+    };
+    Confirmer::new(rpc.clone(), Arc::new(Tip::new(rpc)), settings).1
+}
+
+/// The attempt as it is handed in after its first send.
+fn just_sent() -> InFlight {
+    let (reports, _) = mpsc::channel(REPORTS);
+    InFlight { attempt: attempt().into(), reports, sent_at: Some(Instant::now()), looks: 0, told_unknown: false }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_hurries_the_poll_only_for_what_is_in_flight_also_when_it_came_first() {
+    let mut task = idle(&Node::always(Reply::Silence).await);
+    let (usual, early) = (task.last_poll + task.settings.poll, task.last_poll + task.early_poll());
+    let hint = Hint::Of(attempt().signature);
+
+    task.take_up(just_sent());
+    assert_eq!(task.next_poll, usual, "sent a moment ago, it is in no block yet");
+    task.hear(Hint::Of(Signature::from([8; 64])));
+    assert_eq!(task.next_poll, usual, "somebody else's, or one that has been seen in its block");
+    task.hear(hint);
+    assert_eq!(task.next_poll, early);
+
+    let mut task = idle(&Node::always(Reply::Silence).await);
+    task.hear(hint);
+    task.take_up(just_sent());
+    assert_eq!(task.next_poll, early, "the socket was quicker than the answer to the send");
+
+    let mut task = idle(&Node::always(Reply::Silence).await);
+    task.take_up(just_sent());
+    task.hear(Hint::Anything);
+    assert_eq!(task.next_poll, early, "nobody listened for a while");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_finalized_height_is_not_asked_for_while_it_cannot_have_passed_a_bound() {
+    const BLOCK: Duration = Duration::from_millis(200);
+    let start = Instant::now();
+    let node = Node::start(move |_, _| {
+        let height = start.elapsed().as_millis() / BLOCK.as_millis();
+        Reply::Result(json!({"context": {"slot": SLOT}, "value": {
+            "blockhash": Hash::default().to_string(), "lastValidBlockHeight": height,
+        }}))
+    })
+    .await;
+    let mut task = idle(&node);
+    task.take_up(just_sent());
+    task.finalized = Some((BlockHeight(BOUND - 60), Instant::now()));
+    assert!(task.may_have_expired(), "nobody knows yet how fast blocks come");
+    while task.tip.block_time().is_none() {
+        task.tip.blockhash().await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    task.finalized = Some((BlockHeight(BOUND - 60), Instant::now()));
+    assert!(!task.may_have_expired());
+    tokio::time::advance(BLOCK * 28).await;
+    assert!(!task.may_have_expired());
+    tokio::time::advance(BLOCK * 4).await;
+    assert!(task.may_have_expired(), "if blocks came twice as fast as they were measured to");
 }

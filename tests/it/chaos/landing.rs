@@ -12,7 +12,7 @@ use swapd::{
     chaos::{Fault, Refusal, Rule, When, Which},
     domain::Attempt,
 };
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{MOVED, Scene};
@@ -44,12 +44,12 @@ impl Flight {
     /// As the executor does it: subscribe, send once, then hand over.
     async fn start(scene: &Scene, settings: Settings) -> Self {
         let (attempt, to) = scene.transfer().await;
-        let (shutdown, hint) = (CancellationToken::new(), Arc::new(Notify::new()));
+        let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let tip = Arc::new(Tip::new(scene.rpc.clone()));
-        let (push, task) = Push::new(scene.chaos.ws_url(), tip, hint.clone());
+        let (confirmer, task) = Confirmer::new(scene.rpc.clone(), tip.clone(), settings);
         tasks.spawn(task.run(shutdown.clone()));
-        let (confirmer, task) = Confirmer::new(scene.rpc.clone(), settings, hint);
+        let (push, task) = Push::new(scene.chaos.ws_url(), tip, confirmer.hints());
         tasks.spawn(task.run(shutdown));
         push.subscribe(attempt.signature);
         eventually("the subscription", || async {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use swapd::{
     domain::{Order, OrderEvent},
-    engine::Journal,
+    engine::{Announcer, Journal},
     events::{self, BusOptions, SharedBus},
     store::{
         self, SharedStore,
@@ -43,7 +43,9 @@ impl Ground {
         let bus = events::open("local:", &BusOptions::default()).await.unwrap();
         let running = bus.clone();
         let carrying = tokio::spawn(async move { running.run(CancellationToken::new()).await });
-        let journal = Journal::new(store.clone(), bus.clone());
+        let announcer = Announcer::new(&store, bus.clone());
+        tokio::spawn(announcer.run(CancellationToken::new())); // ends with its store
+        let journal = Journal::new(store.clone());
         Self { store, bus, journal, _bus: carrying, _folder: None }
     }
 
