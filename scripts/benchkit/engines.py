@@ -33,10 +33,19 @@ def market():
     return "".join(section for section in sections if section.startswith(("[raydium_cpmm]", "[[tokens]]")))
 
 
-def get(url, timeout=60):
-    """The JSON that a GET answers, whatever its status, and that status."""
+def get(url):
+    """The JSON that a GET answers, whatever its status, and that status; 0 when nobody answers."""
+    return ask(urllib.request.Request(url))
+
+
+def post(url, body):
+    """The same for a POST of JSON."""
+    return ask(urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"}))
+
+
+def ask(request):
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer), answer.status
     except urllib.error.HTTPError as error:
         return json.loads(error.read() or b"null"), error.code

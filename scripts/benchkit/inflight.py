@@ -1,22 +1,23 @@
 """In flight: what orders cost that are sent and never land."""
 
-import json
+import re
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-from .engines import Daemon, get
+from .engines import Daemon, post
 from .servers import Chain
-from .stage import free_port, listens, pss_mb, say
+from .stage import Failed, free_port, listens, pss_mb, say
 
-# The node takes each transaction, and the chain never gets one. Slots of ten seconds keep their blockhashes alive.
+# The proxy takes each transaction, and the chain never gets one.
 RULES = '[[rules]]\nwhen = "always"\nfault = "swallow"\n'
-SLOT = "10s"
-SETTINGS = '[engine]\nsimulate = "when_needed"\nmax_in_flight = {most}\n[caps]\n'
+# Blockhashes live for 150 slots: long enough to sign all orders before the first one expires.
+SLOT = "3s"
+SETTINGS = '[engine]\nsimulate = "when_needed"\nmax_in_flight = {most}\n'
 
 
 def in_flight(stage, binary, chain_binary, count):
     """Memory of an idle daemon, and with `count` orders in flight."""
-    chain = Chain(stage, chain_binary)
+    chain = Chain(stage, chain_binary, SLOT)
     rules, rpc, ws = stage.dir / "rules.toml", free_port(), free_port()
     rules.write_text(RULES)
     proxy = stage.start("proxy", [binary, "chaos-rpc", "--rpc-url", chain.rpc, "--ws-url", chain.ws, "--rules", rules,
@@ -28,27 +29,30 @@ def in_flight(stage, binary, chain_binary, count):
     process = daemon.own["swapd"]
     idle = pss_mb(process.pid)
     say(f"idle: {idle:.0f} MB; give {count} orders that never land")
-    body = json.dumps({"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "0.001", "slippageBps": 500}).encode()
-
-    def post(_):
-        request = urllib.request.Request(f"{daemon.url}/v1/orders", body, {"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=60).read()
-
+    body = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "0.001", "slippageBps": 500}
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(post, range(count)))
-    sent = lambda: get(f"{daemon.url}/v1/status")[0]
+        answers = list(pool.map(lambda _: post(f"{daemon.url}/v1/orders", body), range(count)))
+    refused = [answer for answer, status in answers if status != 201]
+    if refused:
+        raise Failed(f"{len(refused)} orders were not accepted: {refused[0]}")
     peak = 0.0
 
-    def all_sent():
+    def all_signed():
         nonlocal peak
         peak = max(peak, pss_mb(process.pid))
-        metrics = urllib.request.urlopen(f"{daemon.url}/metrics", timeout=10).read().decode()
-        return submitted(metrics) >= count
+        return submitted(daemon) >= count
 
-    took = stage.until(process, all_sent, patience=600)
+    stage.until(process, all_signed, patience=600)
     now = pss_mb(process.pid)
     peak = max(peak, now)
     table = (f"| orders in flight | memory | over idle | for each |\n|---|---|---|---|\n| 0 | {idle:.0f} MB | | |\n"
              f"| {count:,} | {now:.0f} MB (at most {peak:.0f} MB) | {now - idle:.0f} MB | "
              f"{(now - idle) * 1024 / count:.1f} KiB |")
     return {"idle_mb": idle, "in_flight_mb": now, "peak_mb": peak, "count": count, "table": table}
+
+
+def submitted(daemon):
+    """How many orders are signed and have no end."""
+    with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=10) as page:
+        found = re.search(r'^swapd_orders_open\{[^}]*status="submitted"[^}]*\} (\d+)', page.read().decode(), re.M)
+    return int(found.group(1)) if found else 0

@@ -91,6 +91,6 @@ class Chain:
         command = [binary, "localnet", "--keys", self.keys, "--slot-time", slot_time, "--rpc-port", self.rpc_port,
                    "--ws-port", ws_port]
         self.process = stage.start("chain", command, env={"SWAPD_LOG": "warn"})
-        say("start an embedded chain for the quotes")
+        say("start an embedded chain")
         stage.until(self.process, lambda: listens(self.rpc_port) and listens(ws_port), patience=120)
         self.rpc, self.ws = f"http://127.0.0.1:{self.rpc_port}", f"ws://127.0.0.1:{ws_port}"
