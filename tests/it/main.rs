@@ -25,6 +25,8 @@ mod economy;
 #[cfg(feature = "localnet")]
 mod fleet;
 #[cfg(feature = "localnet")]
+mod growth;
+#[cfg(feature = "localnet")]
 mod idempotency;
 #[cfg(feature = "localnet")]
 mod keys;
