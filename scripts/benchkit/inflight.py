@@ -24,7 +24,7 @@ def in_flight(stage, binary, chain_binary, count):
                                   "--listen", f"127.0.0.1:{rpc}", "--ws-listen", f"127.0.0.1:{ws}"],
                         env={"SWAPD_LOG": "warn"})
     stage.until(proxy, lambda: listens(rpc))
-    daemon = Daemon(stage, binary, chain, "daemon", f"sqlite:{stage.dir}/orders.db", more=SETTINGS.format(most=2 * count),
+    daemon = Daemon(stage, binary, chain, "daemon", f"sqlite:{stage.dir}/orders.db", more=SETTINGS.format(most=2 * count + 100),
                     endpoint=(f"http://127.0.0.1:{rpc}", f"ws://127.0.0.1:{ws}"))
     process = daemon.own["swapd"]
     idle = pss_mb(process.pid)
