@@ -76,15 +76,18 @@ pub enum Report {
     Expired(ExpiryProof),
 }
 
+/// A channel takes room for 32 of what it carries, and there is one for each attempt in flight.
+type Boxed = Box<Report>;
+
 /// One attempt's reports, in order. Dropping it ends the watch.
 pub struct Watch {
-    reports: mpsc::Receiver<Report>,
+    reports: mpsc::Receiver<Boxed>,
 }
 
 impl Watch {
     /// The next report; `None` when the confirmer has stopped. Cancel-safe.
     pub async fn next(&mut self) -> Option<Report> {
-        self.reports.recv().await
+        self.reports.recv().await.map(|report| *report)
     }
 }
 
@@ -156,7 +159,7 @@ impl Confirmer {
 
 struct InFlight {
     attempt: Signed,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<Boxed>,
     /// `None` until this process has sent it.
     sent_at: Option<Instant>,
     /// Early polls that a hint is still worth.
@@ -412,7 +415,7 @@ impl InFlight {
     /// Never blocks the loop: a full channel means that the order's task has not read the last reports yet, and the
     /// last report is repeated by the next look at the store.
     fn report(&self, report: Report) {
-        if self.reports.try_send(report).is_err() {
+        if self.reports.try_send(Box::new(report)).is_err() {
             tracing::debug!(signature = %self.attempt.signature, "nobody reads this attempt's reports any more");
         }
     }

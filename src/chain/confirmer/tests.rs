@@ -106,7 +106,7 @@ async fn looks(first: &[Says], then: &[Says]) -> (Option<Report>, Option<Report>
     let arrival = task.arrivals.recv().await.unwrap();
     task.in_flight.insert(arrival.attempt.signature, arrival);
     task.look().await;
-    let before = watch.reports.try_recv().ok();
+    let before = watch.reports.try_recv().ok().map(|report| *report);
     for (at, says) in then.iter().enumerate() {
         nodes[at].now(node(*says));
     }
