@@ -93,7 +93,7 @@ struct Batch {
 
 impl Batch {
     fn size(&self, signers: usize) -> usize {
-        (signers << self.doublings).min(LARGEST_BATCH).max(1)
+        (signers << self.doublings).clamp(1, LARGEST_BATCH)
     }
 
     /// Takes in how long the signers waited for the jobs, and then the jobs for the signers.

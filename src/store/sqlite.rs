@@ -89,8 +89,10 @@ impl SqliteStore {
             let made = tokio::fs::create_dir_all(folder).await;
             made.map_err(|error| StoreError::Open(format!("{}: {error}", folder.display())))?;
         }
-        // A database in memory lives as long as its connection: that one is never given up, and serves reads too.
+        // A database in memory lives as long as its connection: that one is never given up, and serves reads too. There is
+        // no server that could have gone: no connection is asked whether it still lives.
         let write_pool = SqlitePoolOptions::new()
+            .test_before_acquire(false)
             .max_connections(1)
             .min_connections(1)
             .idle_timeout(None)
@@ -107,6 +109,7 @@ impl SqliteStore {
             write_pool.clone()
         } else {
             SqlitePoolOptions::new()
+                .test_before_acquire(false)
                 .max_connections(READERS)
                 .acquire_timeout(READ)
                 .connect_with(options.pragma("query_only", "on"))
