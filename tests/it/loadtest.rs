@@ -7,11 +7,15 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
 
 use crate::{
     fleet::{act, fees, fleet},
     support::{
+        PATIENCE,
         cut::Cut,
         daemon::{Daemon, Setup, World, command},
         eventually, within_patience,
@@ -274,7 +278,8 @@ async fn a_round_that_is_interrupted_reports_and_brings_everything_back() {
     .await;
     let pid = script.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
-    let output = within_patience("the end of the round", script.wait_with_output()).await.unwrap();
+    // Orders, then sweeps, then the daemon end one after another, each by blocks of the chain.
+    let output = timeout(PATIENCE * 6, script.wait_with_output()).await.expect("the end of the round").unwrap();
     let report = std::fs::read_to_string(out.path().join("report.json")).unwrap_or_else(|_| panic!("{output:?}"));
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["stuck"], 0, "{report}");
