@@ -176,17 +176,7 @@ impl Worker {
             };
             let (got, waited) = (claims.len(), asked.elapsed());
             let claimed = Instant::now();
-            for claim in claims {
-                let entry = match self.active.enter(&claim) {
-                    Ok(entry) => entry,
-                    Err(other) => {
-                        // The same order under a second job: the first one serves it.
-                        if other.handle != claim.handle {
-                            self.ack(&claim).await;
-                        }
-                        continue;
-                    }
-                };
+            for (claim, entry) in self.enter(claims).await {
                 let place = async {
                     let slot = room.clone().acquire_owned().await.ok()?;
                     Some((slot, self.executor.signers().clone().acquire_owned().await.ok()?))
@@ -208,6 +198,21 @@ impl Worker {
         while let Some(ended) = driving.join_next().await {
             report(ended);
         }
+    }
+
+    /// Those of the claims whose orders nobody here drives yet. From now on they are renewed, also while they wait for a
+    /// signer.
+    async fn enter(&self, claims: Vec<Claim>) -> Vec<(Claim, Entry)> {
+        let mut entered = Vec::with_capacity(claims.len());
+        for claim in claims {
+            match self.active.enter(&claim) {
+                Ok(entry) => entered.push((claim, entry)),
+                // The same order under a second job: the first one serves it.
+                Err(other) if other.handle != claim.handle => self.ack(&claim).await,
+                Err(_) => {}
+            }
+        }
+        entered
     }
 
     async fn drive(&self, claim: Claim, entry: Entry, permit: OwnedSemaphorePermit, stop: &Stop) {

@@ -227,7 +227,9 @@ async fn what_was_asked_of_a_load_and_does_not_hold_fails_it() {
 
 /// The script that does it all on devnet, pointed at the embedded chain.
 fn round(world: &World, out: &Path, words: &str) -> Command {
-    let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/loadtest-devnet.sh"));
+    // A shell cannot hear of an interrupt that its parents ignore, as whatever was started in the background does.
+    let mut script = Command::new("env");
+    script.arg("--default-signal=INT").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/loadtest-devnet.sh"));
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     script
         .args(["--profile", "localnet", "--rpc", world.chain.rpc_url(), "--ws", world.chain.ws_url(), "--out"])
