@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use swapd::cli::{Cli, run};
 
-/// Orders are many small pieces of text, made by one thread and freed by another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Values of a `.env` file are the environment's defaults. Read before any thread exists.
     let dotenv = dotenvy::dotenv();
