@@ -10,6 +10,8 @@ pub mod lifecycle;
 pub mod order;
 pub mod quote;
 pub mod request;
+#[cfg(test)]
+pub(crate) mod samples;
 
 pub use amount::{AmountError, BaseUnits, BlockHeight, Bps, Lamports, Rounding, Slot, mul_div};
 pub use caps::{Caps, HourCaps};

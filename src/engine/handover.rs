@@ -53,33 +53,15 @@ impl Handover {
 
 #[cfg(test)]
 mod tests {
-    use solana_sdk::pubkey::Pubkey;
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::domain::{BaseUnits, Bps, Dialect, NewOrder, OrderKind, Swap, Token};
-
-    fn order() -> Order {
-        let token = Token { symbol: "T".into(), mint: Pubkey::default(), decimals: 6, program: Pubkey::default() };
-        let new = NewOrder {
-            kind: OrderKind::Market,
-            dialect: Dialect::V1,
-            token_in: token.clone(),
-            token_out: token,
-            swap: Swap::ExactIn(BaseUnits::new(1)),
-            slippage: Bps::default(),
-            limit: None,
-            wallet: None,
-            expiry: None,
-            pool_wish: None,
-        };
-        Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
-    }
+    use crate::domain::samples;
 
     #[test]
     fn an_order_is_taken_once_and_by_its_own_id() {
         let handover = Handover::new(1);
-        let (one, other) = (order(), order());
+        let (one, other) = (samples::order(OffsetDateTime::UNIX_EPOCH), samples::order(OffsetDateTime::UNIX_EPOCH));
         handover.leave(&one);
         assert!(handover.take(other.id).is_none());
         assert_eq!(handover.take(one.id).map(|order| order.id), Some(one.id));
@@ -89,7 +71,7 @@ mod tests {
     #[test]
     fn the_oldest_makes_room_for_the_newest() {
         let handover = Handover::new(1);
-        let (one, other) = (order(), order());
+        let (one, other) = (samples::order(OffsetDateTime::UNIX_EPOCH), samples::order(OffsetDateTime::UNIX_EPOCH));
         handover.leave(&one);
         handover.leave(&other);
         assert!(handover.take(one.id).is_none());
@@ -99,7 +81,7 @@ mod tests {
     #[test]
     fn without_places_nothing_is_kept() {
         let handover = Handover::new(0);
-        let order = order();
+        let order = samples::order(OffsetDateTime::UNIX_EPOCH);
         handover.leave(&order);
         assert!(handover.take(order.id).is_none());
     }

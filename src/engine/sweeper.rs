@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{BaseUnits, Bps, Dialect, NewOrder, Order, OrderEvent, OrderKind, Swap, Token},
+        domain::{Order, OrderEvent, samples},
         queue::{self, QueueOptions},
         store,
     };
@@ -138,20 +138,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     async fn stored(store: &SharedStore, at: OffsetDateTime) -> Order {
-        let token = Token { symbol: "T".into(), mint: Default::default(), decimals: 6, program: Default::default() };
-        let new = NewOrder {
-            kind: OrderKind::Market,
-            dialect: Dialect::V1,
-            token_in: token.clone(),
-            token_out: token,
-            swap: Swap::ExactIn(BaseUnits::new(1)),
-            slippage: Bps::default(),
-            limit: None,
-            wallet: None,
-            expiry: None,
-            pool_wish: None,
-        };
-        let order = Order::create(OrderId::new(), new, at);
+        let order = samples::order(at);
         store.create(&order, None).await.unwrap();
         order
     }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::{
     AttemptRow, Census, DeadLetter, StoreError, Unreadable,
-    plan::{KnownOrder, Promise},
+    known::{KnownOrder, Promise},
 };
 use crate::domain::{
     Attempt, BaseUnits, BlockHeight, Bps, Lamports, Order, OrderStatus, SetAside, Slot, Status, StoredEvent, Swap,

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{
     change::{MarkChange, Outcome},
-    plan::{Known, Plan, PlannedEvent},
+    known::Known,
+    plan::{Plan, PlannedEvent},
     rows::time_text,
 };
 use crate::domain::{OrderEvent, OrderId, StoredEvent};

@@ -1,7 +1,7 @@
 //! Store: the truth about every order.
 //!
 //! Owns orders, their events, their attempts, idempotency keys and reservations. Writes are grouped: one writer per
-//! store gathers what is waiting and commits it together; a call returns only after its commit. Never publishes.
+//! store gathers what is waiting and commits it together, and only then answers. Never publishes.
 //!
 //! ```text
 //! OrderStore (sqlite | postgres): reads go to a pool, writes go to
@@ -9,6 +9,7 @@
 //!   line     events of one order that do not wait for each other
 //!   writer   gathers what waits, commits it as one group, answers each caller
 //!   spending what an hour's orders spend, against the caps
+//!   known    what a group asks of the database, and the answers
 //!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
 //!   marks    the part of it for orders that are set aside or taken up
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
@@ -18,12 +19,15 @@
 
 mod change;
 mod columns;
+mod error;
 mod keys;
+mod known;
 mod line;
 mod listing;
 mod marks;
 mod plan;
 mod postgres;
+mod reservation;
 mod rows;
 mod spending;
 mod sqlite;
@@ -31,96 +35,25 @@ mod tables;
 pub mod webhooks;
 mod writer;
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use solana_sdk::pubkey::Pubkey;
-use sqlx::{
-    error::DatabaseError,
-    migrate::{Migration, MigrationType, Migrator},
-};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use time::OffsetDateTime;
 use tokio::sync::broadcast;
 
-use crate::domain::{
-    Attempt, BaseUnits, ErrorCode, HourCaps, Lamports, Order, OrderEvent, OrderId, SetAside, Status, StoredEvent,
-};
+use self::error::timed_out;
+use crate::domain::{Attempt, Order, OrderEvent, OrderId, SetAside, Status, StoredEvent};
 
+pub use error::StoreError;
 pub use keys::{KeyRecord, Scope};
 pub use line::Line;
 pub use postgres::PostgresStore;
+pub use reservation::{Promised, Reservation, Shortfall, Window};
 pub use sqlite::SqliteStore;
 pub use webhooks::WebhookStore;
 pub use writer::{Group, Ticket};
-
-/// What can go wrong with a store.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Somebody else moved the order: reload it.
-    #[error("the order was moved by someone else")]
-    VersionConflict,
-    /// The wallet has promised the rest of its balance to other orders.
-    #[error("the wallet cannot promise that much")]
-    ReservationRefused(Shortfall),
-    /// Trading is stopped by the fact [`PAUSED`]: no signature is stored.
-    #[error("trading is paused: nothing new is signed")]
-    Paused,
-    /// The database did not answer, is locked, full, read-only or gone. Try again later. A write that ends so may
-    /// have been made or not: reload before it is tried again.
-    #[error("the store is unavailable")]
-    Unavailable(#[source] Arc<sqlx::Error>),
-    /// The database will never take this write: a value or a constraint is violated. Nothing of it is stored.
-    #[error("the database refused the write")]
-    Refused(#[source] Arc<sqlx::Error>),
-    /// A row that this version cannot read.
-    #[error("a stored row cannot be read: {0}")]
-    Corrupt(String),
-    /// The URL names no store, or the database could not be opened or migrated.
-    #[error("cannot open the store: {0}")]
-    Open(String),
-}
-
-impl StoreError {
-    /// The client's code.
-    pub const fn code(&self) -> ErrorCode {
-        match self {
-            Self::VersionConflict => ErrorCode::Conflict,
-            Self::ReservationRefused(lacking) => lacking.code(),
-            Self::Paused => ErrorCode::Paused,
-            Self::Unavailable(_) => ErrorCode::StoreUnavailable,
-            Self::Refused(_) | Self::Corrupt(_) | Self::Open(_) => ErrorCode::Internal,
-        }
-    }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::ColumnNotFound(_)
-            | sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::Decode(_)
-            | sqlx::Error::TypeNotFound { .. } => Self::Corrupt(error.to_string()),
-            sqlx::Error::Database(refusal) if refuses_the_row(refusal.as_ref()) => Self::Refused(Arc::new(error)),
-            _ => Self::Unavailable(Arc::new(error)),
-        }
-    }
-}
-
-/// Whether the fault is in what was written, so that writing it again can never help.
-fn refuses_the_row(error: &dyn DatabaseError) -> bool {
-    let Some(code) = error.code() else { return false };
-    if code.len() == 5 {
-        // SQLSTATE classes: data exception, integrity constraint violation.
-        return code.starts_with("22") || code.starts_with("23");
-    }
-    // SQLite's primary result codes: SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
-    code.parse::<u32>().is_ok_and(|code| (18..=20).contains(&(code & 0xff)))
-}
-
-/// No answer in time.
-fn timed_out() -> StoreError {
-    sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into()
-}
 
 /// Opens the store that `url` names, creating and migrating it as needed: `sqlite:path`, `sqlite::memory:`,
 /// `postgres://...`.
@@ -147,55 +80,6 @@ fn migrations(all: &[(i64, &'static str, &'static str)]) -> Migrator {
 /// The fact that stops every process from signing, as long as it is not empty. What it says is the engine's.
 pub const PAUSED: &str = "paused";
 
-/// What a reservation lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortfall {
-    /// Lamports, for the amount (when SOL is sold), fees and rent.
-    Lamports {
-        /// Needed by this order.
-        needed: Lamports,
-        /// Left after what other orders reserve.
-        free: Lamports,
-    },
-    /// The input token.
-    Tokens {
-        /// Needed by this order.
-        needed: BaseUnits,
-        /// Left after what other orders reserve.
-        free: BaseUnits,
-    },
-    /// Room below a spend cap, in base units of the input token.
-    Cap {
-        /// Whose spending the cap bounds.
-        window: Window,
-        /// It.
-        cap: BaseUnits,
-        /// What other orders have spent or promised within the hour.
-        spent: BaseUnits,
-        /// Needed by this order.
-        needed: BaseUnits,
-    },
-}
-
-/// Whose spending of an hour a cap bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
-    /// Everybody's.
-    All,
-    /// The wallet's.
-    Wallet,
-}
-
-impl Shortfall {
-    /// The client's code.
-    pub const fn code(&self) -> ErrorCode {
-        match self {
-            Self::Lamports { .. } | Self::Tokens { .. } => ErrorCode::InsufficientFunds,
-            Self::Cap { .. } => ErrorCode::CapExceeded,
-        }
-    }
-}
-
 /// A client's idempotency key with a digest of what it was sent with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -221,48 +105,6 @@ impl IdempotencyKey {
     fn used_for(&self, body: &[u8], order: OrderId) -> Creation {
         if body == self.body.as_slice() { Creation::Existing(order) } else { Creation::KeyConflict(order) }
     }
-}
-
-/// What a wallet promises to an order, checked in the same commit that stores the promise.
-///
-/// The wallet's balance was read after the event `as_of`; every order of this wallet that is open, or that ended
-/// after `as_of`, may not be in that balance yet and counts as still reserving. So an old balance errs on the safe side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reservation {
-    /// Who pays.
-    pub wallet: Pubkey,
-    /// The input mint.
-    pub mint: Pubkey,
-    /// Base units of `mint` this order spends. Zero when SOL is sold: then `lamports` has it.
-    pub amount: BaseUnits,
-    /// Lamports this order may spend: amount when SOL is sold, rent, fees.
-    pub lamports: Lamports,
-    /// The wallet's token balance.
-    pub balance: BaseUnits,
-    /// The wallet's lamports that may be spent (what must stay for rent is taken off).
-    pub balance_lamports: Lamports,
-    /// `OrderStore::cursor` before the balance was read.
-    pub as_of: u64,
-    /// Base units of `mint` this order spends at most, also when that is SOL: what caps are summed over.
-    pub spends: BaseUnits,
-    /// How much of `mint` may be spent within the hour that ends with this promise. An order that failed or was
-    /// cancelled has spent nothing; any other counts with what it promised last.
-    pub caps: HourCaps,
-}
-
-/// What a wallet has promised to the orders that are open, of one input mint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Promised {
-    /// Who pays.
-    pub wallet: Pubkey,
-    /// The input mint of these orders.
-    pub mint: Pubkey,
-    /// Base units of `mint`; zero where SOL is sold.
-    pub amount: BaseUnits,
-    /// Lamports: amounts where SOL is sold, rents, fees.
-    pub lamports: Lamports,
-    /// How many orders.
-    pub orders: u64,
 }
 
 /// Which orders to list. Empty fields do not filter.

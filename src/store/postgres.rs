@@ -1,43 +1,34 @@
 //! PostgreSQL store: one database, for any number of processes.
 //!
-//! Owns the connections: one that writes, under the writer task, and a pool that reads. Writers of all processes take
-//! turns under one lock, held until the commit: so cursors are numbered in the order in which readers see them, and
-//! what `plan` was told stays true until it is stored. While the server is down every call fails soon; afterwards
-//! the pools connect again by themselves. Never decides what a write does: see `plan`.
+//! Owns the connections: one that writes (`ledger`, under the writer task), and a pool that reads. While the server is down
+//! every call fails soon; afterwards the pools connect again by themselves. Never decides what a write does: see `plan`.
+
+mod ledger;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use solana_sdk::pubkey::Pubkey;
 use sqlx::{
-    Connection, Executor, PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+    Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
 use time::OffsetDateTime;
-use tokio::{
-    sync::{Mutex, broadcast},
-    time::timeout,
-};
+use tokio::{sync::broadcast, time::timeout};
 use uuid::Uuid;
 
+use self::ledger::{OPEN_PROMISES, PostgresLedger, promise};
 use super::{
-    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, Line, OrderFilter, OrderStore, PAUSED,
-    Promised, Reservation, StoreError, Unfinished, Unreadable,
-    change::{Change, Outcome},
+    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, Line, OrderFilter, OrderStore, Promised,
+    Reservation, StoreError, Unfinished, Unreadable,
     columns::{self, Columns},
-    keys, listing, migrations,
-    plan::{Known, Plan, Promise, Wanted, plan},
-    tables::POSTGRES,
-    timed_out,
-    writer::{Group, Ledger, Ticket, Writer},
+    keys, listing, migrations, timed_out,
+    writer::{Group, Ticket, Writer},
 };
-use crate::domain::{Order, OrderEvent, OrderId, Status, StoredEvent};
+use crate::domain::{Order, OrderEvent, OrderId, StoredEvent};
 
 /// How long a call waits for a connection.
 const CONNECT: Duration = Duration::from_secs(2);
-/// The longest a group may take once it has a connection. With `CONNECT` it stays below a caller's patience.
-const COMMIT: Duration = Duration::from_millis(2_800);
 /// The longest a read may take, with its connection.
 const READ: Duration = Duration::from_secs(5);
 /// The server gives up a statement after this, and a transaction whose client has gone silent: so that a process
@@ -45,10 +36,6 @@ const READ: Duration = Duration::from_secs(5);
 const SERVER_PATIENCE: &str = "2500";
 /// Connections that read, per process.
 const READERS: u32 = 8;
-/// Begins a transaction under the lock by which writers take turns. Advisory locks belong to one database; this one's
-/// number is "swapd" in ASCII, and 1.
-const BEGIN: &str = "begin; select pg_advisory_xact_lock(x'737761706401'::bigint)";
-
 const ORDER: &str = "id::text, kind, dialect, status::text, state::text, token_in_symbol, token_in_mint, \
     token_in_decimals::bigint, token_in_program, token_out_symbol, token_out_mint, token_out_decimals::bigint, \
     token_out_program, mode, amount::text, slippage_bps::bigint, limit_amount::text, wallet, pool_wish::text, \
@@ -94,13 +81,9 @@ impl PostgresStore {
             ("idle_in_transaction_session_timeout", SERVER_PATIENCE),
         ]);
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(CONNECT);
-        // The writer's statements all find their rows one by one in an index. Its prepared plans are made while the tables
-        // may be empty, and left to themselves they would go on reading whole tables once those have grown.
-        let one_by_one = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
-        let write_pool = pool(1).connect_with(options.clone().options(one_by_one));
-        let write_pool = write_pool.await.map_err(failed)?;
+        let write_pool = pool(1).connect_with(options.clone().options(ledger::ONE_BY_ONE)).await.map_err(failed)?;
         let read_pool = pool(READERS).connect_with(options).await.map_err(failed)?;
-        let writer = Writer::start(PostgresLedger { pool: write_pool.clone(), kept: Mutex::default() });
+        let writer = Writer::start(PostgresLedger::new(write_pool.clone()));
         Ok(Self { writer, write_pool, read_pool })
     }
 
@@ -118,165 +101,6 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
     let schema = migrations(&MIGRATIONS);
     schema.run(&mut connection).await.map_err(|error| failed(&error))?;
     connection.close().await.map_err(|error| failed(&error))
-}
-
-/// What the writer task commits to.
-struct PostgresLedger {
-    pool: PgPool,
-    /// The connection of the last group, if nothing went wrong on it.
-    kept: Mutex<Option<PoolConnection<Postgres>>>,
-}
-
-#[async_trait]
-impl Ledger for PostgresLedger {
-    async fn commit(&self, changes: &[Change]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-        let mut kept = self.kept.lock().await;
-        let mut connection = self.begun(kept.take()).await?;
-        match timeout(COMMIT, commit(&mut connection, changes)).await {
-            Ok(Ok(answers)) => {
-                *kept = Some(connection);
-                Ok(answers)
-            }
-            // Closed, it rolls back; and after a time-out nobody knows what it is doing.
-            Ok(Err(error)) => {
-                drop(connection.detach());
-                Err(error)
-            }
-            Err(_) => {
-                drop(connection.detach());
-                Err(timed_out())
-            }
-        }
-    }
-}
-
-impl PostgresLedger {
-    /// A connection inside a transaction that holds the writers' lock.
-    async fn begun(&self, kept: Option<PoolConnection<Postgres>>) -> Result<PoolConnection<Postgres>, StoreError> {
-        if let Some(mut connection) = kept {
-            match timeout(COMMIT, begin(&mut connection)).await {
-                Ok(Ok(())) => return Ok(connection),
-                // It may have died since the last group; nothing is written yet.
-                _ => drop(connection.detach()),
-            }
-        }
-        let mut connection = self.pool.acquire().await?;
-        match timeout(COMMIT, begin(&mut connection)).await {
-            Ok(Ok(())) => Ok(connection),
-            Ok(Err(error)) => {
-                drop(connection.detach());
-                Err(error.into())
-            }
-            Err(_) => {
-                drop(connection.detach());
-                Err(timed_out())
-            }
-        }
-    }
-}
-
-/// The lock in a statement of its own: the ones after it then see everything that was committed under it.
-async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection.execute(BEGIN).await.map(drop)
-}
-
-async fn commit(
-    connection: &mut PgConnection,
-    changes: &[Change],
-) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-    let known = load(connection, &Wanted::by(changes)).await?;
-    let plan = plan(changes, known);
-    store(connection, &plan).await?;
-    connection.execute("commit").await?;
-    Ok(plan.answers)
-}
-
-/// The promises of the wallets $1 to open orders but those of $2, summed.
-const OPEN_PROMISES: &str = "select reserved_wallet, reserved_mint, count(*) as orders, \
-    sum(reserved_amount)::text as reserved_amount, sum(reserved_lamports)::text as reserved_lamports from orders \
-    where reserved_wallet = any($1) and status in ('pending', 'routing', 'building', 'submitted') \
-    and id <> all($2) group by reserved_wallet, reserved_mint";
-
-async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreError> {
-    let mut known = Known::default();
-    if wanted.orders.is_empty() {
-        return Ok(known);
-    }
-    let ids: Vec<_> = wanted.orders.iter().map(|id| id.0).collect();
-    // One row for each id, whether or not there is such an order, so that the newest cursor comes along.
-    let orders = "select (select coalesce(max(cursor), 0) from order_status_history) as cursor, o.id::text, version, \
-        status::text, last_cursor, has_work, updated_at, set_aside_at, take_ups::bigint, token_in_symbol, \
-        token_out_symbol, reserved_wallet, reserved_mint, reserved_amount::text, reserved_lamports::text \
-        from unnest($1::uuid[]) as wanted (id) left join orders o on o.id = wanted.id";
-    for row in sqlx::query(orders).bind(&ids).fetch_all(&mut *db).await? {
-        known.cursor = row.count("cursor")?;
-        if row.maybe_text("id")?.is_none() {
-            continue;
-        }
-        let promise = match row.maybe_text("reserved_wallet")? {
-            Some(wallet) => {
-                let ended = row.named::<Status>("status")?.is_terminal();
-                let ended_at = if ended { Some(row.count("last_cursor")?) } else { None };
-                Some(promise(&row, wallet, ended_at)?)
-            }
-            None => None,
-        };
-        known.orders.insert(row.parsed("id")?, columns::known_order(&row, promise)?);
-    }
-    if !wanted.keys.is_empty() {
-        let keys = "select key, body, order_id::text from idempotency_keys where key = any($1)";
-        for row in sqlx::query(keys).bind(&wanted.keys).fetch_all(&mut *db).await? {
-            let body = row.maybe_bytes("body")?.unwrap_or_default();
-            known.keys.insert(row.text("key")?, (body, row.parsed("order_id")?));
-        }
-    }
-    if wanted.signs {
-        let fact = sqlx::query("select value from facts where name = $1").bind(PAUSED);
-        let fact = fact.fetch_optional(&mut *db).await?.map(|row| row.text("value")).transpose()?;
-        known.paused = fact.is_some_and(|reason| !reason.is_empty());
-    }
-    if !wanted.wallets.is_empty() {
-        for row in sqlx::query(OPEN_PROMISES).bind(&wanted.wallets).bind(&ids).fetch_all(&mut *db).await? {
-            known.promises.push(promise(&row, row.text("reserved_wallet")?, None)?);
-        }
-        let ended = "select reserved_wallet, reserved_mint, reserved_amount::text, reserved_lamports::text, \
-            last_cursor from orders where reserved_wallet = any($1) \
-            and status in ('confirmed', 'failed', 'cancelled') and last_cursor > $3 and id <> all($2)";
-        let ended = sqlx::query(ended).bind(&wanted.wallets).bind(&ids).bind(signed(wanted.ended_after));
-        for row in ended.fetch_all(&mut *db).await? {
-            known.promises.push(promise(&row, row.text("reserved_wallet")?, Some(row.count("last_cursor")?))?);
-        }
-    }
-    if let Some(after) = wanted.spent_after {
-        // Each order of the group by itself, since its own earlier promise does not count against it.
-        let spends = "select token_in_mint, reserved_wallet, sum(promised_in)::text as promised_in, \
-            max(promised_at) as promised_at, case when id = any($2) then id::text end as member from orders \
-            where promised_at is not null and status not in ('failed', 'cancelled') \
-            and token_in_mint = any($1) and promised_at > $3 group by token_in_mint, reserved_wallet, member";
-        let spends = sqlx::query(spends).bind(&wanted.capped).bind(&ids).bind(after);
-        for row in spends.fetch_all(&mut *db).await? {
-            known.spending.add(&row, row.parsed("promised_in")?)?;
-        }
-    }
-    Ok(known)
-}
-
-/// A promise, or the sum of several.
-fn promise(row: &PgRow, wallet: String, ended_at: Option<u64>) -> Result<Promise, StoreError> {
-    Ok(Promise {
-        wallet,
-        mint: row.text("reserved_mint")?,
-        amount: row.parsed("reserved_amount")?,
-        lamports: row.parsed("reserved_lamports")?,
-        ended_at,
-    })
-}
-
-async fn store(db: &mut PgConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
-    for (statement, rows) in plan.statements(&POSTGRES) {
-        sqlx::query(statement).bind(rows).execute(&mut *db).await?;
-    }
-    Ok(())
 }
 
 /// As PostgreSQL's integers are; what is larger than any of them compares as the largest.

@@ -1,33 +1,31 @@
 //! SQLite store: one file, for one process (a second one may look in, and even write).
 //!
-//! Owns the connections: one that writes, under the writer task, and a few that read beside it (WAL). A commit is
+//! Owns the connections: one that writes (`ledger`, under the writer task), and a few that read beside it (WAL). A commit is
 //! on the disk before it is answered (`synchronous = full`). Never decides what a write does: see `plan`.
+
+mod ledger;
 
 use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use solana_sdk::pubkey::Pubkey;
 use sqlx::{
-    Connection, Sqlite, SqliteConnection, SqlitePool,
-    pool::PoolConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use time::OffsetDateTime;
 use tokio::{sync::broadcast, time::timeout};
 
+pub(super) use self::ledger::writing;
+use self::ledger::{OPEN_PROMISES, SqliteLedger, promise};
 use super::{
-    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, Line, OrderFilter, OrderStore, PAUSED,
-    Promised, Reservation, StoreError, Unfinished, Unreadable,
-    change::{Change, Outcome},
+    AttemptRow, Census, Creation, DeadLetter, IdempotencyKey, KeyRecord, Line, OrderFilter, OrderStore, Promised,
+    Reservation, StoreError, Unfinished, Unreadable,
     columns::{self, Columns},
-    keys, listing, migrations,
-    plan::{Known, Plan, Promise, Wanted, plan},
-    rows,
-    tables::SQLITE,
-    timed_out,
-    writer::{Group, Ledger, Ticket, Writer},
+    keys, listing, migrations, rows, timed_out,
+    writer::{Group, Ticket, Writer},
 };
-use crate::domain::{Order, OrderEvent, OrderId, Status, StoredEvent};
+use crate::domain::{Order, OrderEvent, OrderId, StoredEvent};
 
 /// How long a statement waits for somebody else's lock on the file.
 const BUSY: Duration = Duration::from_secs(3);
@@ -116,139 +114,9 @@ impl SqliteStore {
                 .await
                 .map_err(failed)?
         };
-        let writer = Writer::start(SqliteLedger { pool: write_pool.clone() });
+        let writer = Writer::start(SqliteLedger::new(write_pool.clone()));
         Ok(Self { writer, write_pool, read_pool })
     }
-}
-
-/// The connection that writes.
-pub(super) async fn writing(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
-    let connection = pool.acquire().await?;
-    if !connection.is_in_transaction() {
-        return Ok(connection);
-    }
-    // A disk that refuses a write makes SQLite roll back by itself. sqlx's own rollback then finds nothing to roll back,
-    // and its connection would count itself inside a transaction for ever.
-    drop(connection.detach());
-    pool.acquire().await
-}
-
-/// What the writer task commits to.
-struct SqliteLedger {
-    pool: SqlitePool,
-}
-
-#[async_trait]
-impl Ledger for SqliteLedger {
-    async fn commit(&self, changes: &[Change]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-        let mut connection = writing(&self.pool).await?;
-        // "immediate" takes the file's write lock at once: nobody else writes between what is read here and the commit.
-        let mut transaction = connection.begin_with("begin immediate").await?;
-        let known = load(&mut transaction, &Wanted::by(changes)).await?;
-        let plan = plan(changes, known);
-        store(&mut transaction, &plan).await?;
-        transaction.commit().await?;
-        Ok(plan.answers)
-    }
-}
-
-/// The promises of the wallets ?1 to open orders but those of ?2, summed. The predicates repeat those of the partial
-/// index word for word: only then SQLite can use it. Left to itself it would walk every order that ever ended.
-const OPEN_PROMISES: &str = "select reserved_wallet, reserved_mint, count(*) as orders, \
-    sum(reserved_amount_hi) as reserved_amount_hi, sum(reserved_amount_lo) as reserved_amount_lo, \
-    sum(reserved_lamports_hi) as reserved_lamports_hi, sum(reserved_lamports_lo) as reserved_lamports_lo \
-    from orders indexed by orders_open_promises \
-    where reserved_wallet is not null and status in ('pending', 'routing', 'building', 'submitted') \
-    and reserved_wallet in (select value from json_each(?1)) and id not in (select value from json_each(?2)) \
-    group by reserved_wallet, reserved_mint";
-
-async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, StoreError> {
-    let mut known = Known::default();
-    if wanted.orders.is_empty() {
-        return Ok(known);
-    }
-    known.cursor = sqlx::query(NEWEST).fetch_one(&mut *db).await?.count("cursor")?;
-
-    let ids = rows::json(&wanted.orders);
-    let orders = "select id, version, status, last_cursor, has_work, updated_at, set_aside_at, take_ups, \
-        token_in_symbol, token_out_symbol, reserved_wallet, reserved_mint, reserved_amount_hi, \
-        reserved_amount_lo, reserved_lamports_hi, reserved_lamports_lo \
-        from orders where id in (select value from json_each(?1))";
-    for row in sqlx::query(orders).bind(&ids).fetch_all(&mut *db).await? {
-        let promise = match row.maybe_text("reserved_wallet")? {
-            Some(wallet) => {
-                let ended = row.named::<Status>("status")?.is_terminal();
-                let ended_at = if ended { Some(row.count("last_cursor")?) } else { None };
-                Some(promise(&row, wallet, ended_at)?)
-            }
-            None => None,
-        };
-        known.orders.insert(row.parsed("id")?, columns::known_order(&row, promise)?);
-    }
-    if !wanted.keys.is_empty() {
-        let keys = "select key, body, order_id from idempotency_keys where key in (select value from json_each(?1))";
-        for row in sqlx::query(keys).bind(rows::json(&wanted.keys)).fetch_all(&mut *db).await? {
-            let body = row.maybe_bytes("body")?.unwrap_or_default();
-            known.keys.insert(row.text("key")?, (body, row.parsed("order_id")?));
-        }
-    }
-    if wanted.signs {
-        let fact = sqlx::query("select value from facts where name = ?1").bind(PAUSED);
-        let fact = fact.fetch_optional(&mut *db).await?.map(|row| row.text("value")).transpose()?;
-        known.paused = fact.is_some_and(|reason| !reason.is_empty());
-    }
-    if !wanted.wallets.is_empty() {
-        let wallets = rows::json(&wanted.wallets);
-        for row in sqlx::query(OPEN_PROMISES).bind(&wallets).bind(&ids).fetch_all(&mut *db).await? {
-            known.promises.push(promise(&row, row.text("reserved_wallet")?, None)?);
-        }
-        // Here, too, the predicates are the partial index's.
-        let ended = "select reserved_wallet, reserved_mint, reserved_amount_hi, reserved_amount_lo, \
-            reserved_lamports_hi, reserved_lamports_lo, last_cursor from orders indexed by orders_ended_promises \
-            where reserved_wallet is not null and status in ('confirmed', 'failed', 'cancelled') \
-            and reserved_wallet in (select value from json_each(?1)) and last_cursor > ?3 \
-            and id not in (select value from json_each(?2))";
-        let ended = sqlx::query(ended).bind(&wallets).bind(&ids).bind(signed(wanted.ended_after));
-        for row in ended.fetch_all(&mut *db).await? {
-            known.promises.push(promise(&row, row.text("reserved_wallet")?, Some(row.count("last_cursor")?))?);
-        }
-    }
-    if let Some(after) = wanted.spent_after {
-        let mints = rows::json(&wanted.capped);
-        // Each order of the group by itself, since its own earlier promise does not count against it.
-        let spends = "select token_in_mint, reserved_wallet, sum(promised_in_hi) as promised_in_hi, \
-            sum(promised_in_lo) as promised_in_lo, max(promised_at) as promised_at, \
-            case when id in (select value from json_each(?2)) then id end as member from orders \
-            where promised_at is not null and status not in ('failed', 'cancelled') \
-            and token_in_mint in (select value from json_each(?1)) and promised_at > ?3 \
-            group by token_in_mint, reserved_wallet, member";
-        let spends = sqlx::query(spends).bind(mints).bind(&ids).bind(rows::time_text(after));
-        for row in spends.fetch_all(&mut *db).await? {
-            let amount = (u128::from(row.count("promised_in_hi")?) << 32) + u128::from(row.count("promised_in_lo")?);
-            known.spending.add(&row, amount)?;
-        }
-    }
-    Ok(known)
-}
-
-/// A promise, or the sum of several, put together from its halves.
-fn promise(row: &SqliteRow, wallet: String, ended_at: Option<u64>) -> Result<Promise, StoreError> {
-    let whole =
-        |high: &str, low: &str| Ok::<_, StoreError>((u128::from(row.count(high)?) << 32) + u128::from(row.count(low)?));
-    Ok(Promise {
-        wallet,
-        mint: row.text("reserved_mint")?,
-        amount: whole("reserved_amount_hi", "reserved_amount_lo")?,
-        lamports: whole("reserved_lamports_hi", "reserved_lamports_lo")?,
-        ended_at,
-    })
-}
-
-async fn store(db: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
-    for (statement, rows) in plan.statements(&SQLITE) {
-        sqlx::query(statement).bind(rows).execute(&mut *db).await?;
-    }
-    Ok(())
 }
 
 /// As SQLite's integers are; what is larger than any of them compares as the largest.
@@ -431,56 +299,5 @@ impl OrderStore for SqliteStore {
         self.writer.close().await;
         self.read_pool.close().await;
         self.write_pool.close().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{BaseUnits, Bps, Dialect, NewOrder, OrderKind, Swap, Token};
-
-    fn order() -> Order {
-        let token = Token { symbol: "T".into(), mint: Default::default(), decimals: 6, program: Default::default() };
-        let new = NewOrder {
-            kind: OrderKind::Market,
-            dialect: Dialect::V1,
-            token_in: token.clone(),
-            token_out: token,
-            swap: Swap::ExactIn(BaseUnits::new(1)),
-            slippage: Bps::default(),
-            limit: None,
-            wallet: None,
-            expiry: None,
-            pool_wish: None,
-        };
-        Order::create(OrderId::new(), new, OffsetDateTime::UNIX_EPOCH)
-    }
-
-    #[tokio::test]
-    async fn a_full_database_is_unavailable_until_there_is_room_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&format!("sqlite:{}", folder.path().join("orders.db").display())).await.unwrap();
-        // SQLite takes the larger of this and what the file has: not a page more.
-        sqlx::query("pragma max_page_count = 1").execute(&store.write_pool).await.unwrap();
-        let mut stored = Vec::new();
-        let refused = loop {
-            let order = order();
-            match store.create(&order, None).await {
-                Ok(_) => stored.push(order.id),
-                Err(error) => break error,
-            }
-        };
-        assert!(
-            matches!(&refused, StoreError::Unavailable(error) if error.to_string().contains("full")),
-            "{refused:?}"
-        );
-        for id in &stored {
-            assert!(store.order(*id).await.unwrap().is_some());
-        }
-        assert_eq!(store.cursor().await.unwrap(), stored.len() as u64, "nothing of what was refused is there");
-
-        sqlx::query("pragma max_page_count = 1000000").execute(&store.write_pool).await.unwrap();
-        store.create(&order(), None).await.unwrap();
-        store.close().await;
     }
 }
