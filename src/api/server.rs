@@ -60,7 +60,10 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_REST).await;
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = tokio::time::sleep(ACCEPT_REST) => {}
+                }
             }
         }
     }

@@ -219,9 +219,7 @@ async fn a_silent_witness_does_not_keep_the_polls_from_seeing_a_landing() {
     let mut watch = confirmer.watch(attempt(), true).await.unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(task.run(shutdown.clone()));
-    while second.asked().is_empty() {
-        tokio::time::sleep(Duration::from_millis(1)).await; // between looks; nothing relies on its length
-    }
+    second.asked_times(1).await;
     first.now(node(Says::Landed(SLOT)));
     let report = tokio::time::timeout(long / 2, watch.next()).await.expect("a report although a witness is silent");
     assert!(matches!(report, Some(Report::Landed { slot: Slot(900), answer }) if answer.err.is_none()));

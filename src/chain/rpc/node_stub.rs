@@ -13,6 +13,10 @@ use axum::{
     routing::post,
 };
 use serde_json::{Value, json};
+use tokio::{sync::watch, time::timeout};
+
+/// The longest a test waits for a question.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a node does with a question.
 #[derive(Clone)]
@@ -38,13 +42,13 @@ pub struct Node {
 
 struct NodeState {
     answers: Mutex<Answers>,
-    asked: Mutex<Vec<String>>,
+    asked: watch::Sender<Vec<String>>,
 }
 
 impl Node {
     /// Answers each method and its parameters by `answers`.
     pub async fn start(answers: impl FnMut(&str, &Value) -> Reply + Send + 'static) -> Self {
-        let state = Arc::new(NodeState { answers: Mutex::new(Box::new(answers)), asked: Mutex::default() });
+        let state = Arc::new(NodeState { answers: Mutex::new(Box::new(answers)), asked: watch::Sender::default() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().route("/", post(handle)).with_state(state.clone());
@@ -64,14 +68,20 @@ impl Node {
 
     /// The methods it was asked, in order.
     pub fn asked(&self) -> Vec<String> {
-        self.state.asked.lock().unwrap().clone()
+        self.state.asked.borrow().clone()
+    }
+
+    /// Waits until it was asked this often.
+    pub async fn asked_times(&self, times: usize) {
+        let mut asked = self.state.asked.subscribe();
+        timeout(PATIENCE, asked.wait_for(|asked| asked.len() >= times)).await.expect("a question").expect("a node");
     }
 }
 
 async fn handle(State(node): State<Arc<NodeState>>, Json(request): Json<Value>) -> Response {
     let method = request["method"].as_str().unwrap().to_owned();
     let reply = (node.answers.lock().unwrap())(&method, &request["params"]);
-    node.asked.lock().unwrap().push(method);
+    node.asked.send_modify(|asked| asked.push(method));
     let answer = |body: Value| Json(body).into_response();
     match reply {
         Reply::Result(result) => answer(json!({"jsonrpc": "2.0", "id": request["id"], "result": result})),
