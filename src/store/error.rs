@@ -16,7 +16,7 @@ pub enum StoreError {
     /// The wallet has promised the rest of its balance to other orders.
     #[error("the wallet cannot promise that much")]
     ReservationRefused(Shortfall),
-    /// Trading is stopped by the fact [`PAUSED`]: no signature is stored.
+    /// Trading is stopped by the fact [`PAUSED`](super::PAUSED): no signature is stored.
     #[error("trading is paused: nothing new is signed")]
     Paused,
     /// The database did not answer, is locked, full, read-only or gone. Try again later. A write that ends so may
