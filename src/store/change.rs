@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
@@ -69,12 +68,12 @@ pub(super) struct EventChange {
 }
 
 /// What became of an order's newest signature. The earlier ones are settled: at most one is ever alive.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct AttemptOutcome {
-    order_id: String,
-    n: u8,
-    outcome: &'static str,
-    slot: Option<Slot>,
+    pub order_id: OrderId,
+    pub n: u8,
+    pub outcome: &'static str,
+    pub slot: Option<Slot>,
 }
 
 impl EventChange {
@@ -99,12 +98,8 @@ impl EventChange {
             OrderEvent::ChainReset => Some(("chain_reset", None)),
             _ => None,
         };
-        let outcome = outcome.map(|(outcome, slot)| AttemptOutcome {
-            order_id: order.id.to_string(),
-            n: order.signatures,
-            outcome,
-            slot,
-        });
+        let outcome =
+            outcome.map(|(outcome, slot)| AttemptOutcome { order_id: order.id, n: order.signatures, outcome, slot });
         Ok(Self { reservation: reservation.copied(), attempt, outcome, ..Self::new(order, event)? })
     }
 

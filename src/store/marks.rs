@@ -4,33 +4,32 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::{
     change::{MarkChange, Outcome},
     known::Known,
     plan::{Plan, PlannedEvent},
-    rows::time_text,
 };
 use crate::domain::{OrderEvent, OrderId, StoredEvent};
 
 /// What a mark changes of an order's row.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct PlannedMark<'a> {
-    id: OrderId,
-    version: u64,
-    last_cursor: u64,
-    updated_at: String,
-    set_aside_at: Option<String>,
-    set_aside_cause: Option<&'static str>,
-    set_aside_reason: Option<&'a str>,
+    pub id: OrderId,
+    pub version: u64,
+    pub last_cursor: u64,
+    pub updated_at: OffsetDateTime,
+    pub set_aside_at: Option<OffsetDateTime>,
+    pub set_aside_cause: Option<&'static str>,
+    pub set_aside_reason: Option<&'a str>,
 }
 
 /// An order's count of take-ups.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct PlannedTakeUp {
-    id: OrderId,
-    take_ups: u32,
+    pub id: OrderId,
+    pub take_ups: u32,
 }
 
 /// Puts a mark on an order or takes it off, if there is something left to do for it and it is not so already.
@@ -52,13 +51,12 @@ pub(super) fn mark<'a>(change: &'a MarkChange, known: &mut Known, plan: &mut Pla
         promise.ended_at = status.is_terminal().then_some(known.cursor);
     }
     let stamp = order.updated_at.map_or(change.at, |before| change.at.max(before));
-    let at = time_text(stamp);
     let marked = PlannedMark {
         id: change.id,
         version: order.version,
         last_cursor: known.cursor,
-        updated_at: at.clone(),
-        set_aside_at: aside.map(|_| at.clone()),
+        updated_at: stamp,
+        set_aside_at: aside.map(|_| stamp),
         set_aside_cause: aside.map(|(cause, _)| cause.as_str()),
         set_aside_reason: aside.map(|(_, reason)| reason),
     };
@@ -70,7 +68,7 @@ pub(super) fn mark<'a>(change: &'a MarkChange, known: &mut Known, plan: &mut Pla
         status,
         event: change.event.name(),
         payload: &change.payload,
-        created_at: at,
+        created_at: stamp,
     });
     Outcome::Stored(Arc::new(StoredEvent {
         cursor: known.cursor,

@@ -17,6 +17,7 @@
 //! WebhookStore, on the same connections, outside the groups: no order waits for what is told to receivers
 //! ```
 
+mod cell;
 mod change;
 mod columns;
 mod error;
@@ -31,6 +32,7 @@ mod reservation;
 mod rows;
 mod spending;
 mod sqlite;
+mod statements;
 mod tables;
 pub mod webhooks;
 mod writer;

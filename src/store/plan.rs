@@ -9,16 +9,17 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::{
     PAUSED, Reservation, Shortfall, StoreError,
+    cell::Cell,
     change::{AttemptOutcome, Change, EventChange, Outcome},
     known::{Known, Promise},
     marks::{PlannedMark, PlannedTakeUp, mark, take_up},
-    rows::{AttemptColumns, FixedColumns, OrderRow, PromiseColumns, hex, json, time_text},
+    rows::{AttemptColumns, FixedColumns, OrderRow, PromiseColumns},
     spending::Spend,
-    tables::Statements,
+    statements::{Filled, Statements},
 };
 use crate::domain::{BaseUnits, Lamports, OrderId, Status, StoredEvent};
 
@@ -38,44 +39,48 @@ pub(super) struct Plan<'a> {
 
 impl Plan<'_> {
     /// The statements to run, in an order that satisfies their references, each with its rows.
-    pub(super) fn statements<'s>(&self, statements: &'s Statements) -> Vec<(&'s str, String)> {
-        let mut filled = Vec::new();
-        let mut add = |statement, rows: Option<String>| filled.extend(rows.map(|rows| (statement, rows)));
+    pub(super) fn statements<'s>(&self, statements: &'s Statements) -> Vec<Filled<'s, '_>> {
         let (new, moved): (Vec<_>, Vec<_>) = self.orders.iter().partition(|order| order.fixed.is_some());
-        add(statements.orders.as_str(), rows(&new));
-        add(&statements.moves, rows(&moved));
-        add(&statements.events, rows(&self.events));
-        add(&statements.attempts, rows(&self.attempts));
-        add(statements.outcomes, rows(&self.outcomes));
-        add(statements.marks, rows(&self.marks.values().collect::<Vec<_>>()));
-        add(statements.take_ups, rows(&self.take_ups.values().collect::<Vec<_>>()));
-        add(&statements.keys, rows(&self.keys));
-        add(&statements.facts, rows(&self.facts));
-        filled
+        let filled = [
+            statements.orders.filled(new, |get, row| get(row)),
+            statements.moves.filled(moved, |get, row| get(row)),
+            statements.events.filled(&self.events, |get, row| get(row)),
+            statements.attempts.filled(self.attempts.iter().copied(), |get, row| get(row)),
+            statements.outcomes.filled(self.outcomes.iter().copied(), |get, row| get(row)),
+            statements.marks.filled(self.marks.values(), |get, row| get(row)),
+            statements.take_ups.filled(self.take_ups.values(), |get, row| get(row)),
+            statements.keys.filled(&self.keys, |get, row| get(row)),
+            statements.facts.filled(&self.facts, |get, row| get(row)),
+        ];
+        filled.into_iter().flatten().collect()
     }
 }
 
-/// Rows as the parameter of their statement; nothing when there are none.
-fn rows<T: Serialize>(rows: &[T]) -> Option<String> {
-    (!rows.is_empty()).then(|| json(&rows))
-}
-
 /// An order's row as the group leaves it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct PlannedOrder<'a> {
-    #[serde(flatten)]
-    row: &'a OrderRow,
+    pub row: &'a OrderRow,
     /// Of a row that is not there yet.
-    #[serde(flatten)]
     fixed: Option<&'a FixedColumns>,
-    last_cursor: u64,
+    pub last_cursor: u64,
     /// Absent: the row keeps the promise it has.
-    #[serde(flatten)]
     promise: Option<PromiseColumns>,
 }
 
+impl PlannedOrder<'_> {
+    /// A value of a row that is not there yet.
+    pub(super) fn fixed<'r, T: Into<Cell<'r>>>(&'r self, get: fn(&'r FixedColumns) -> T) -> Cell<'r> {
+        self.fixed.map(get).into()
+    }
+
+    /// A value of the promise.
+    pub(super) fn promise<'r, T: Into<Cell<'r>>>(&'r self, get: fn(&'r PromiseColumns) -> T) -> Cell<'r> {
+        self.promise.as_ref().map(get).into()
+    }
+}
+
 /// A row of the history.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct PlannedEvent<'a> {
     pub cursor: u64,
     pub order_id: OrderId,
@@ -83,23 +88,23 @@ pub(super) struct PlannedEvent<'a> {
     pub status: Status,
     pub event: &'static str,
     pub payload: &'a str,
-    pub created_at: String,
+    pub created_at: OffsetDateTime,
 }
 
 /// A row of the keys.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct PlannedKey<'a> {
-    key: &'a str,
-    body: String,
-    order_id: &'a str,
-    created_at: String,
+    pub key: &'a str,
+    pub body: &'a [u8],
+    pub order_id: OrderId,
+    pub created_at: OffsetDateTime,
 }
 
 /// A row of the facts.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct PlannedFact<'a> {
-    name: &'a str,
-    value: &'a str,
+    pub name: &'a str,
+    pub value: &'a str,
 }
 
 /// Decides a group: each write in its turn, as if the ones before it were stored already.
@@ -168,7 +173,6 @@ fn accept<'a>(
 ) -> StoredEvent {
     known.cursor += 1;
     let stored = StoredEvent { cursor: known.cursor, ..change.stored.clone() };
-    let created_at = time_text(stored.at);
 
     let order = known.orders.entry(stored.order_id).or_default();
     order.version = stored.seq;
@@ -190,12 +194,7 @@ fn accept<'a>(
     }
     if let Some(key) = &change.key {
         known.keys.insert(key.key.clone(), (key.body.to_vec(), stored.order_id));
-        plan.keys.push(PlannedKey {
-            key: &key.key,
-            body: hex(&key.body),
-            order_id: &change.row.id,
-            created_at: created_at.clone(),
-        });
+        plan.keys.push(PlannedKey { key: &key.key, body: &key.body, order_id: stored.order_id, created_at: stored.at });
     }
 
     let mut row = PlannedOrder {
@@ -224,7 +223,7 @@ fn accept<'a>(
         status: stored.status,
         event: stored.event.name(),
         payload: &change.payload,
-        created_at,
+        created_at: stored.at,
     });
     plan.attempts.extend(&change.attempt);
     plan.outcomes.extend(&change.outcome);
@@ -256,15 +255,13 @@ fn shortfall(reservation: &Reservation, order: OrderId, known: &Known) -> Option
 
 #[cfg(test)]
 mod tests {
-    use solana_sdk::pubkey::Pubkey;
-    use time::OffsetDateTime;
-
     use super::super::Creation;
     use super::*;
     use crate::{
         domain::{ErrorCode, Failure, HourCaps, Order, OrderEvent, samples},
         store::{IdempotencyKey, known::KnownOrder},
     };
+    use solana_sdk::pubkey::Pubkey;
 
     fn order() -> Order {
         samples::order(OffsetDateTime::UNIX_EPOCH)

@@ -1,7 +1,9 @@
 //! Rows: an order, a promise and an attempt as they are written.
 //!
-//! Owns the translation from the domain's values to columns, as JSON: one parameter carries the rows of a whole group,
-//! whatever its size (`tables`). Reading them back is `columns`. Never talks to a database.
+//! Owns the translation from the domain's values to columns' values (`tables`). Reading them back is `columns`. Never talks
+//! to a database.
+
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,26 +13,24 @@ use super::{Reservation, StoreError};
 use crate::domain::{Attempt, BaseUnits, BlockHeight, Bps, Order, OrderEvent, OrderId, OrderStatus, Slot};
 
 /// What an order's row never changes.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct FixedColumns {
-    kind: &'static str,
-    dialect: &'static str,
-    token_in_symbol: String,
-    token_in_mint: String,
-    token_in_decimals: u8,
-    token_in_program: String,
-    token_out_symbol: String,
-    token_out_mint: String,
-    token_out_decimals: u8,
-    token_out_program: String,
-    mode: &'static str,
-    amount: BaseUnits,
-    slippage_bps: Bps,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pool_wish: Option<String>,
-    created_at: String,
+    pub kind: &'static str,
+    pub dialect: &'static str,
+    pub token_in_symbol: String,
+    pub token_in_mint: String,
+    pub token_in_decimals: u8,
+    pub token_in_program: String,
+    pub token_out_symbol: String,
+    pub token_out_mint: String,
+    pub token_out_decimals: u8,
+    pub token_out_program: String,
+    pub mode: &'static str,
+    pub amount: BaseUnits,
+    pub slippage_bps: Bps,
+    pub expires_at: Option<OffsetDateTime>,
+    pub pool_wish: Option<String>,
+    pub created_at: OffsetDateTime,
 }
 
 impl FixedColumns {
@@ -50,55 +50,40 @@ impl FixedColumns {
             mode: order.swap.mode(),
             amount: order.swap.amount(),
             slippage_bps: order.slippage,
-            expires_at: order.expires_at.map(time_text),
+            expires_at: order.expires_at,
             pool_wish: order.pool_wish.as_ref().map(plain_json),
-            created_at: time_text(order.created_at),
+            created_at: order.created_at,
         }
     }
 }
 
 /// What an order's row may change, but for what is only known inside the writer (its newest cursor and its promise). What
 /// is not there is null.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct OrderRow {
-    pub id: String,
-    status: &'static str,
-    state: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit_amount: Option<BaseUnits>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    wallet: Option<String>,
-    signatures: u8,
-    retries: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure_code: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure_reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tx_signature: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executed_in: Option<BaseUnits>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executed_out: Option<BaseUnits>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    slot: Option<Slot>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fee: Option<BaseUnits>,
-    simulated: bool,
+    pub id: OrderId,
+    pub status: &'static str,
+    pub state: String,
+    pub limit_amount: Option<BaseUnits>,
+    pub wallet: Option<String>,
+    pub signatures: u8,
+    pub retries: u8,
+    pub failure_code: Option<&'static str>,
+    pub failure_reason: Option<String>,
+    pub tx_signature: Option<String>,
+    pub executed_in: Option<BaseUnits>,
+    pub executed_out: Option<BaseUnits>,
+    pub slot: Option<Slot>,
+    pub fee: Option<BaseUnits>,
+    pub simulated: bool,
     pub has_work: bool,
-    take_ups: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    set_aside_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    set_aside_cause: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    set_aside_reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unknown_since: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unknown_reason: Option<String>,
-    version: u64,
-    updated_at: String,
+    pub set_aside_at: Option<OffsetDateTime>,
+    pub set_aside_cause: Option<&'static str>,
+    pub set_aside_reason: Option<String>,
+    pub unknown_since: Option<OffsetDateTime>,
+    pub unknown_reason: Option<String>,
+    pub version: u64,
+    pub updated_at: OffsetDateTime,
 }
 
 impl OrderRow {
@@ -106,7 +91,7 @@ impl OrderRow {
     pub(super) fn new(order: &Order) -> Self {
         let (aside, unknown) = (order.set_aside.as_ref(), order.unknown.as_ref());
         let mut row = Self {
-            id: order.id.to_string(),
+            id: order.id,
             status: order.status.name().as_str(),
             state: plain_json(&order.status),
             limit_amount: order.limit,
@@ -122,14 +107,13 @@ impl OrderRow {
             fee: None,
             simulated: matches!(order.status, OrderStatus::PaperFilled { .. }),
             has_work: order.status.has_work(),
-            take_ups: 0, // it moved
-            set_aside_at: aside.map(|aside| time_text(aside.at)),
+            set_aside_at: aside.map(|aside| aside.at),
             set_aside_cause: aside.map(|aside| aside.cause.as_str()),
             set_aside_reason: aside.map(|aside| plain_text(&aside.reason)),
-            unknown_since: unknown.map(|unknown| time_text(unknown.since)),
+            unknown_since: unknown.map(|unknown| unknown.since),
             unknown_reason: unknown.map(|unknown| plain_text(&unknown.reason)),
             version: order.version,
-            updated_at: time_text(order.updated_at),
+            updated_at: order.updated_at,
         };
         row.add_result(&order.status);
         row
@@ -161,71 +145,57 @@ impl OrderRow {
 }
 
 /// A wallet's promise as columns: whole for PostgreSQL, in halves for SQLite (its migration says why).
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct PromiseColumns {
-    reserved_wallet: String,
-    reserved_mint: String,
-    reserved_amount: BaseUnits,
-    reserved_amount_hi: u64,
-    reserved_amount_lo: u64,
-    reserved_lamports: BaseUnits,
-    reserved_lamports_hi: u64,
-    reserved_lamports_lo: u64,
-    promised_in: BaseUnits,
-    promised_in_hi: u64,
-    promised_in_lo: u64,
-    promised_at: String,
+    pub wallet: String,
+    pub mint: String,
+    pub amount: BaseUnits,
+    pub lamports: BaseUnits,
+    pub spends: BaseUnits,
+    pub at: OffsetDateTime,
 }
 
 impl PromiseColumns {
     pub(super) fn new(reservation: &Reservation, at: OffsetDateTime) -> Self {
-        let (amount, lamports) = (reservation.amount.get(), reservation.lamports.get());
-        let spends = reservation.spends.get();
         Self {
-            reserved_wallet: reservation.wallet.to_string(),
-            reserved_mint: reservation.mint.to_string(),
-            reserved_amount: BaseUnits::new(amount),
-            reserved_amount_hi: amount >> 32,
-            reserved_amount_lo: amount & u64::from(u32::MAX),
-            reserved_lamports: BaseUnits::new(lamports),
-            reserved_lamports_hi: lamports >> 32,
-            reserved_lamports_lo: lamports & u64::from(u32::MAX),
-            promised_in: reservation.spends,
-            promised_in_hi: spends >> 32,
-            promised_in_lo: spends & u64::from(u32::MAX),
-            promised_at: time_text(at),
+            wallet: reservation.wallet.to_string(),
+            mint: reservation.mint.to_string(),
+            amount: reservation.amount,
+            lamports: BaseUnits::new(reservation.lamports.get()),
+            spends: reservation.spends,
+            at,
         }
     }
 }
 
 /// A signed try as it is inserted.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct AttemptColumns {
-    order_id: String,
-    n: u8,
-    signature: String,
-    wire: String,
-    blockhash: String,
-    last_valid_block_height: BlockHeight,
-    context_slot: Slot,
-    venue: &'static str,
-    pool: String,
-    wallet: String,
-    quoted_in: BaseUnits,
-    quoted_out: BaseUnits,
-    limit_amount: BaseUnits,
-    compute_units: u32,
-    priority_fee: BaseUnits,
-    signed_at: String,
+    pub order_id: OrderId,
+    pub n: u8,
+    pub signature: String,
+    pub wire: Arc<[u8]>,
+    pub blockhash: String,
+    pub last_valid_block_height: BlockHeight,
+    pub context_slot: Slot,
+    pub venue: &'static str,
+    pub pool: String,
+    pub wallet: String,
+    pub quoted_in: BaseUnits,
+    pub quoted_out: BaseUnits,
+    pub limit_amount: BaseUnits,
+    pub compute_units: u32,
+    pub priority_fee: BaseUnits,
+    pub signed_at: OffsetDateTime,
 }
 
 impl AttemptColumns {
     pub(super) fn new(order: OrderId, attempt: &Attempt, signed_at: OffsetDateTime) -> Self {
         Self {
-            order_id: order.to_string(),
+            order_id: order,
             n: attempt.n,
             signature: attempt.signature.to_string(),
-            wire: hex(&attempt.wire),
+            wire: attempt.wire.clone(),
             blockhash: attempt.blockhash.to_string(),
             last_valid_block_height: attempt.last_valid_block_height,
             context_slot: attempt.context_slot,
@@ -237,7 +207,7 @@ impl AttemptColumns {
             limit_amount: attempt.limit,
             compute_units: attempt.compute_units,
             priority_fee: BaseUnits::new(attempt.priority_fee.get()),
-            signed_at: time_text(signed_at),
+            signed_at,
         }
     }
 }
@@ -306,12 +276,6 @@ fn replace_nul(value: &mut Value) {
     }
 }
 
-/// Bytes as lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| char::from(DIGITS[usize::from(half)])).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use time::macros::datetime;
@@ -331,10 +295,5 @@ mod tests {
         let text = plain_json(&["a\0b", r"\u0000", "c"]);
         assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap(), ["a\u{fffd}b", r"\u0000", "c"]);
         assert!(!text.replace(r"\\", "").contains(r"\u0000"));
-    }
-
-    #[test]
-    fn bytes_are_hex() {
-        assert_eq!(hex(&[0, 9, 0xa, 0xff]), "00090aff");
     }
 }

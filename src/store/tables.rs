@@ -1,21 +1,26 @@
-//! Tables: the columns that writes fill, and the statement that stores many rows at once.
+//! Tables: the columns that writes fill, and what each takes from a planned row.
 //!
-//! Owns the two dialects of one idea: a JSON array of rows goes in as a single parameter, so that a statement's text,
-//! and with it its prepared plan, is the same for a group of any size. The schema itself is in `migrations/`.
+//! Owns the one list per table from which both databases' statements are made (`statements`). The schema itself is in
+//! `migrations/`.
 
-use std::sync::LazyLock;
-
-use Kind::{Amount, Half, Hex, Id, Integer, Json, Small, Text, Time, Truth};
+use Kind::{Amount, Bytes, Half, Id, Integer, Json, Text, Time, Truth, Whole};
 use Upsert::{Keep, Never, Replace};
 
-/// What a column holds; decides how JSON becomes a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+use super::{
+    cell::Cell,
+    change::AttemptOutcome,
+    marks::{PlannedMark, PlannedTakeUp},
+    plan::{PlannedEvent, PlannedFact, PlannedKey, PlannedOrder},
+    rows::AttemptColumns,
+};
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
     Id,
     Text,
     Json,
-    Hex,
-    Small,
+    Bytes,
     Integer,
     Amount,
     /// Half of an amount that SQLite must be able to sum; PostgreSQL has the whole.
@@ -28,7 +33,7 @@ enum Kind {
 
 /// What a row that is there already gets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Upsert {
+pub(super) enum Upsert {
     /// Its column stays.
     Never,
     /// The new value.
@@ -37,269 +42,175 @@ enum Upsert {
     Keep,
 }
 
-struct Table {
-    name: &'static str,
-    /// The column that names a row.
-    key: &'static str,
-    columns: &'static [Column],
+/// A column: its name, what it holds, what happens to it in a row that is there, and its value in a planned row.
+pub(super) type Column<Get> = (&'static str, Kind, Upsert, Get);
+
+/// A table, or those of its columns that one kind of write fills.
+pub(super) struct Table<Get: 'static> {
+    pub name: &'static str,
+    /// The columns that name a row.
+    pub key: &'static [&'static str],
+    pub columns: &'static [Column<Get>],
 }
 
-/// The statements of one dialect, each taking one JSON array.
-pub(super) struct Statements {
-    /// New orders.
-    pub orders: String,
-    /// Orders that are there: what may change of them.
-    pub moves: String,
-    pub events: String,
-    pub attempts: String,
-    pub outcomes: &'static str,
-    pub marks: &'static str,
-    pub take_ups: &'static str,
-    pub keys: String,
-    pub facts: String,
-}
+/// A value of a planned order. The others are like it.
+pub(super) type OfOrder = for<'r> fn(&'r PlannedOrder<'r>) -> Cell<'r>;
+pub(super) type OfEvent = for<'r> fn(&'r PlannedEvent<'r>) -> Cell<'r>;
+pub(super) type OfAttempt = for<'r> fn(&'r AttemptColumns) -> Cell<'r>;
+pub(super) type OfOutcome = for<'r> fn(&'r AttemptOutcome) -> Cell<'r>;
+pub(super) type OfMark = for<'r> fn(&'r PlannedMark<'r>) -> Cell<'r>;
+pub(super) type OfTakeUp = for<'r> fn(&'r PlannedTakeUp) -> Cell<'r>;
+pub(super) type OfKey = for<'r> fn(&'r PlannedKey<'r>) -> Cell<'r>;
+pub(super) type OfFact = for<'r> fn(&'r PlannedFact<'r>) -> Cell<'r>;
 
-/// SQLite's statements.
-pub(super) static SQLITE: LazyLock<Statements> = LazyLock::new(|| Statements {
-    orders: ORDERS.insert(Sql::Sqlite),
-    moves: ORDERS.update(Sql::Sqlite),
-    events: EVENTS.insert(Sql::Sqlite),
-    attempts: ATTEMPTS.insert(Sql::Sqlite),
-    outcomes: "update attempts set outcome = r.value->>'outcome', slot = r.value->>'slot' from json_each(?1) r \
-        where attempts.order_id = r.value->>'order_id' and attempts.n = r.value->>'n'",
-    marks: "update orders set version = r.value->>'version', last_cursor = r.value->>'last_cursor', \
-        updated_at = r.value->>'updated_at', take_ups = 0, set_aside_at = r.value->>'set_aside_at', \
-        set_aside_cause = r.value->>'set_aside_cause', set_aside_reason = r.value->>'set_aside_reason' \
-        from json_each(?1) r where orders.id = r.value->>'id'",
-    take_ups: "update orders set take_ups = r.value->>'take_ups' from json_each(?1) r where orders.id = r.value->>'id'",
-    keys: KEYS.insert(Sql::Sqlite),
-    facts: FACTS.upsert(Sql::Sqlite),
-});
-
-/// PostgreSQL's statements.
-pub(super) static POSTGRES: LazyLock<Statements> = LazyLock::new(|| Statements {
-    orders: ORDERS.insert(Sql::Postgres),
-    moves: ORDERS.update(Sql::Postgres),
-    events: EVENTS.insert(Sql::Postgres),
-    attempts: ATTEMPTS.insert(Sql::Postgres),
-    outcomes: "update attempts set outcome = r.outcome, slot = r.slot \
-        from json_to_recordset($1::json) as r(order_id uuid, n smallint, outcome text, slot bigint) \
-        where attempts.order_id = r.order_id and attempts.n = r.n",
-    marks: "update orders set version = r.version, last_cursor = r.last_cursor, updated_at = r.updated_at, \
-        take_ups = 0, set_aside_at = r.set_aside_at, set_aside_cause = r.set_aside_cause, \
-        set_aside_reason = r.set_aside_reason from json_to_recordset($1::json) as r(id uuid, version bigint, \
-        last_cursor bigint, updated_at timestamptz, set_aside_at timestamptz, set_aside_cause text, \
-        set_aside_reason text) where orders.id = r.id",
-    take_ups: "update orders set take_ups = r.take_ups \
-        from json_to_recordset($1::json) as r(id uuid, take_ups integer) where orders.id = r.id",
-    keys: KEYS.insert(Sql::Postgres),
-    facts: FACTS.upsert(Sql::Postgres),
-});
-
-const ORDERS: Table = Table {
+pub(super) const ORDERS: Table<OfOrder> = Table {
     name: "orders",
-    key: "id",
+    key: &["id"],
     columns: &[
-        ("id", Id, Never),
-        ("kind", Text, Never),
-        ("dialect", Text, Never),
-        ("status", Text, Replace),
-        ("state", Json, Replace),
-        ("token_in_symbol", Text, Never),
-        ("token_in_mint", Text, Never),
-        ("token_in_decimals", Small, Never),
-        ("token_in_program", Text, Never),
-        ("token_out_symbol", Text, Never),
-        ("token_out_mint", Text, Never),
-        ("token_out_decimals", Small, Never),
-        ("token_out_program", Text, Never),
-        ("mode", Text, Never),
-        ("amount", Amount, Never),
-        ("slippage_bps", Integer, Never),
-        ("limit_amount", Amount, Replace),
-        ("wallet", Text, Replace),
-        ("expires_at", Time, Never),
-        ("pool_wish", Json, Never),
-        ("signatures", Small, Replace),
-        ("retries", Small, Replace),
-        ("failure_code", Text, Replace),
-        ("failure_reason", Text, Replace),
-        ("tx_signature", Text, Replace),
-        ("executed_in", Amount, Replace),
-        ("executed_out", Amount, Replace),
-        ("slot", Integer, Replace),
-        ("fee", Amount, Replace),
-        ("simulated", Truth, Replace),
-        ("reserved_wallet", Text, Keep),
-        ("reserved_mint", Text, Keep),
-        ("reserved_amount", Kind::Whole, Keep),
-        ("reserved_amount_hi", Half, Keep),
-        ("reserved_amount_lo", Half, Keep),
-        ("reserved_lamports", Kind::Whole, Keep),
-        ("reserved_lamports_hi", Half, Keep),
-        ("reserved_lamports_lo", Half, Keep),
-        ("promised_in", Kind::Whole, Keep),
-        ("promised_in_hi", Half, Keep),
-        ("promised_in_lo", Half, Keep),
-        ("promised_at", Time, Keep),
-        ("last_cursor", Integer, Replace),
-        ("has_work", Truth, Replace),
-        ("take_ups", Integer, Replace),
-        ("set_aside_at", Time, Replace),
-        ("set_aside_cause", Text, Replace),
-        ("set_aside_reason", Text, Replace),
-        ("unknown_since", Time, Replace),
-        ("unknown_reason", Text, Replace),
-        ("version", Integer, Replace),
-        ("created_at", Time, Never),
-        ("updated_at", Time, Replace),
+        ("id", Id, Never, |order| order.row.id.into()),
+        ("kind", Text, Never, |order| order.fixed(|it| it.kind)),
+        ("dialect", Text, Never, |order| order.fixed(|it| it.dialect)),
+        ("status", Text, Replace, |order| order.row.status.into()),
+        ("state", Json, Replace, |order| order.row.state.as_str().into()),
+        ("token_in_symbol", Text, Never, |order| order.fixed(|it| it.token_in_symbol.as_str())),
+        ("token_in_mint", Text, Never, |order| order.fixed(|it| it.token_in_mint.as_str())),
+        ("token_in_decimals", Integer, Never, |order| order.fixed(|it| it.token_in_decimals)),
+        ("token_in_program", Text, Never, |order| order.fixed(|it| it.token_in_program.as_str())),
+        ("token_out_symbol", Text, Never, |order| order.fixed(|it| it.token_out_symbol.as_str())),
+        ("token_out_mint", Text, Never, |order| order.fixed(|it| it.token_out_mint.as_str())),
+        ("token_out_decimals", Integer, Never, |order| order.fixed(|it| it.token_out_decimals)),
+        ("token_out_program", Text, Never, |order| order.fixed(|it| it.token_out_program.as_str())),
+        ("mode", Text, Never, |order| order.fixed(|it| it.mode)),
+        ("amount", Amount, Never, |order| order.fixed(|it| it.amount)),
+        ("slippage_bps", Integer, Never, |order| order.fixed(|it| it.slippage_bps)),
+        ("limit_amount", Amount, Replace, |order| order.row.limit_amount.into()),
+        ("wallet", Text, Replace, |order| order.row.wallet.as_deref().into()),
+        ("expires_at", Time, Never, |order| order.fixed(|it| it.expires_at)),
+        ("pool_wish", Json, Never, |order| order.fixed(|it| it.pool_wish.as_deref())),
+        ("signatures", Integer, Replace, |order| order.row.signatures.into()),
+        ("retries", Integer, Replace, |order| order.row.retries.into()),
+        ("failure_code", Text, Replace, |order| order.row.failure_code.into()),
+        ("failure_reason", Text, Replace, |order| order.row.failure_reason.as_deref().into()),
+        ("tx_signature", Text, Replace, |order| order.row.tx_signature.as_deref().into()),
+        ("executed_in", Amount, Replace, |order| order.row.executed_in.into()),
+        ("executed_out", Amount, Replace, |order| order.row.executed_out.into()),
+        ("slot", Integer, Replace, |order| order.row.slot.into()),
+        ("fee", Amount, Replace, |order| order.row.fee.into()),
+        ("simulated", Truth, Replace, |order| order.row.simulated.into()),
+        ("reserved_wallet", Text, Keep, |order| order.promise(|it| it.wallet.as_str())),
+        ("reserved_mint", Text, Keep, |order| order.promise(|it| it.mint.as_str())),
+        ("reserved_amount", Whole, Keep, |order| order.promise(|it| it.amount)),
+        ("reserved_amount_hi", Half, Keep, |order| order.promise(|it| it.amount.get() >> 32)),
+        ("reserved_amount_lo", Half, Keep, |order| order.promise(|it| it.amount.get() & LOW)),
+        ("reserved_lamports", Whole, Keep, |order| order.promise(|it| it.lamports)),
+        ("reserved_lamports_hi", Half, Keep, |order| order.promise(|it| it.lamports.get() >> 32)),
+        ("reserved_lamports_lo", Half, Keep, |order| order.promise(|it| it.lamports.get() & LOW)),
+        ("promised_in", Whole, Keep, |order| order.promise(|it| it.spends)),
+        ("promised_in_hi", Half, Keep, |order| order.promise(|it| it.spends.get() >> 32)),
+        ("promised_in_lo", Half, Keep, |order| order.promise(|it| it.spends.get() & LOW)),
+        ("promised_at", Time, Keep, |order| order.promise(|it| it.at)),
+        ("last_cursor", Integer, Replace, |order| order.last_cursor.into()),
+        ("has_work", Truth, Replace, |order| order.row.has_work.into()),
+        ("take_ups", Integer, Replace, |_| 0_u64.into()), // it moved
+        ("set_aside_at", Time, Replace, |order| order.row.set_aside_at.into()),
+        ("set_aside_cause", Text, Replace, |order| order.row.set_aside_cause.into()),
+        ("set_aside_reason", Text, Replace, |order| order.row.set_aside_reason.as_deref().into()),
+        ("unknown_since", Time, Replace, |order| order.row.unknown_since.into()),
+        ("unknown_reason", Text, Replace, |order| order.row.unknown_reason.as_deref().into()),
+        ("version", Integer, Replace, |order| order.row.version.into()),
+        ("created_at", Time, Never, |order| order.fixed(|it| it.created_at)),
+        ("updated_at", Time, Replace, |order| order.row.updated_at.into()),
     ],
 };
 
-const EVENTS: Table = Table {
+/// The lower half of an amount.
+const LOW: u64 = u32::MAX as u64;
+
+pub(super) const EVENTS: Table<OfEvent> = Table {
     name: "order_status_history",
-    key: "cursor",
+    key: &["cursor"],
     columns: &[
-        ("cursor", Integer, Never),
-        ("order_id", Id, Never),
-        ("seq", Integer, Never),
-        ("status", Text, Never),
-        ("event", Text, Never),
-        ("payload", Json, Never),
-        ("created_at", Time, Never),
+        ("cursor", Integer, Never, |event| event.cursor.into()),
+        ("order_id", Id, Never, |event| event.order_id.into()),
+        ("seq", Integer, Never, |event| event.seq.into()),
+        ("status", Text, Never, |event| event.status.as_str().into()),
+        ("event", Text, Never, |event| event.event.into()),
+        ("payload", Json, Never, |event| event.payload.into()),
+        ("created_at", Time, Never, |event| event.created_at.into()),
     ],
 };
 
-const ATTEMPTS: Table = Table {
+pub(super) const ATTEMPTS: Table<OfAttempt> = Table {
     name: "attempts",
-    key: "signature",
+    key: &["signature"],
     columns: &[
-        ("order_id", Id, Never),
-        ("n", Small, Never),
-        ("signature", Text, Never),
-        ("wire", Hex, Never),
-        ("blockhash", Text, Never),
-        ("last_valid_block_height", Integer, Never),
-        ("context_slot", Integer, Never),
-        ("venue", Text, Never),
-        ("pool", Text, Never),
-        ("wallet", Text, Never),
-        ("quoted_in", Amount, Never),
-        ("quoted_out", Amount, Never),
-        ("limit_amount", Amount, Never),
-        ("compute_units", Integer, Never),
-        ("priority_fee", Amount, Never),
-        ("signed_at", Time, Never),
+        ("order_id", Id, Never, |attempt| attempt.order_id.into()),
+        ("n", Integer, Never, |attempt| attempt.n.into()),
+        ("signature", Text, Never, |attempt| attempt.signature.as_str().into()),
+        ("wire", Bytes, Never, |attempt| (&*attempt.wire).into()),
+        ("blockhash", Text, Never, |attempt| attempt.blockhash.as_str().into()),
+        ("last_valid_block_height", Integer, Never, |attempt| attempt.last_valid_block_height.into()),
+        ("context_slot", Integer, Never, |attempt| attempt.context_slot.into()),
+        ("venue", Text, Never, |attempt| attempt.venue.into()),
+        ("pool", Text, Never, |attempt| attempt.pool.as_str().into()),
+        ("wallet", Text, Never, |attempt| attempt.wallet.as_str().into()),
+        ("quoted_in", Amount, Never, |attempt| attempt.quoted_in.into()),
+        ("quoted_out", Amount, Never, |attempt| attempt.quoted_out.into()),
+        ("limit_amount", Amount, Never, |attempt| attempt.limit_amount.into()),
+        ("compute_units", Integer, Never, |attempt| attempt.compute_units.into()),
+        ("priority_fee", Amount, Never, |attempt| attempt.priority_fee.into()),
+        ("signed_at", Time, Never, |attempt| attempt.signed_at.into()),
     ],
 };
 
-const KEYS: Table = Table {
-    name: "idempotency_keys",
-    key: "key",
-    columns: &[("key", Text, Never), ("body", Hex, Never), ("order_id", Id, Never), ("created_at", Time, Never)],
+/// What became of attempts.
+pub(super) const OUTCOMES: Table<OfOutcome> = Table {
+    name: "attempts",
+    key: &["order_id", "n"],
+    columns: &[
+        ("order_id", Id, Never, |it| it.order_id.into()),
+        ("n", Integer, Never, |it| it.n.into()),
+        ("outcome", Text, Replace, |it| it.outcome.into()),
+        ("slot", Integer, Replace, |it| it.slot.into()),
+    ],
 };
 
-const FACTS: Table = Table { name: "facts", key: "name", columns: &[("name", Text, Never), ("value", Text, Replace)] };
+/// Orders that are set aside, or no longer.
+pub(super) const MARKS: Table<OfMark> = Table {
+    name: "orders",
+    key: &["id"],
+    columns: &[
+        ("id", Id, Never, |mark| mark.id.into()),
+        ("version", Integer, Replace, |mark| mark.version.into()),
+        ("last_cursor", Integer, Replace, |mark| mark.last_cursor.into()),
+        ("updated_at", Time, Replace, |mark| mark.updated_at.into()),
+        ("take_ups", Integer, Replace, |_| 0_u64.into()),
+        ("set_aside_at", Time, Replace, |mark| mark.set_aside_at.into()),
+        ("set_aside_cause", Text, Replace, |mark| mark.set_aside_cause.into()),
+        ("set_aside_reason", Text, Replace, |mark| mark.set_aside_reason.into()),
+    ],
+};
 
-type Column = (&'static str, Kind, Upsert);
+/// How often orders were taken up.
+pub(super) const TAKE_UPS: Table<OfTakeUp> = Table {
+    name: "orders",
+    key: &["id"],
+    columns: &[("id", Id, Never, |it| it.id.into()), ("take_ups", Integer, Replace, |it| it.take_ups.into())],
+};
 
-/// A database's way to say the same.
-#[derive(Clone, Copy)]
-enum Sql {
-    Sqlite,
-    Postgres,
-}
+pub(super) const KEYS: Table<OfKey> = Table {
+    name: "idempotency_keys",
+    key: &["key"],
+    columns: &[
+        ("key", Text, Never, |it| it.key.into()),
+        ("body", Bytes, Never, |it| it.body.into()),
+        ("order_id", Id, Never, |it| it.order_id.into()),
+        ("created_at", Time, Never, |it| it.created_at.into()),
+    ],
+};
 
-impl Sql {
-    fn has(self, kind: Kind) -> bool {
-        match self {
-            Self::Sqlite => kind != Kind::Whole,
-            Self::Postgres => kind != Half,
-        }
-    }
-
-    /// A column's value, out of a row of the parameter.
-    fn value(self, (name, kind, _): &Column) -> String {
-        match (self, kind) {
-            (Self::Sqlite, Hex) => format!("unhex(r.value->>'{name}')"),
-            (Self::Sqlite, _) => format!("r.value->>'{name}'"),
-            (Self::Postgres, Json) => format!("r.{name}::jsonb"),
-            (Self::Postgres, Hex) => format!("decode(r.{name}, 'hex')"),
-            (Self::Postgres, _) => format!("r.{name}"),
-        }
-    }
-
-    /// The parameter's rows as a table `r`.
-    fn rows<'a>(self, columns: impl Iterator<Item = &'a Column>) -> String {
-        match self {
-            Self::Sqlite => "json_each(?1) as r".to_owned(),
-            Self::Postgres => {
-                let types = columns.map(|(name, kind, _)| {
-                    let kind = match kind {
-                        Id => "uuid",
-                        Text | Json | Hex => "text",
-                        Small => "smallint",
-                        Integer | Half => "bigint",
-                        Amount | Kind::Whole => "numeric",
-                        Time => "timestamptz",
-                        Truth => "boolean",
-                    };
-                    format!("{name} {kind}")
-                });
-                format!("json_to_recordset($1::json) as r({})", join(types))
-            }
-        }
-    }
-}
-
-impl Table {
-    fn columns(&self, sql: Sql) -> impl Iterator<Item = &Column> {
-        self.columns.iter().filter(move |(_, kind, _)| sql.has(*kind))
-    }
-
-    /// Stores rows that are not there.
-    fn insert(&self, sql: Sql) -> String {
-        format!(
-            "insert into {} ({}) select {} from {}",
-            self.name,
-            join(self.columns(sql).map(|(name, _, _)| (*name).to_owned())),
-            join(self.columns(sql).map(|column| sql.value(column))),
-            sql.rows(self.columns(sql)),
-        )
-    }
-
-    /// Changes rows that are there.
-    fn update(&self, sql: Sql) -> String {
-        let touched = |column: &&Column| column.0 == self.key || column.2 != Never;
-        let changes = self.columns(sql).filter_map(|column| {
-            let (name, value) = (column.0, sql.value(column));
-            match column.2 {
-                Never => None,
-                Replace => Some(format!("{name} = {value}")),
-                Keep => Some(format!("{name} = coalesce({value}, {}.{name})", self.name)),
-            }
-        });
-        let key = self.columns(sql).find(|column| column.0 == self.key).map(|column| sql.value(column));
-        format!(
-            "update {} set {} from {} where {}.{} = {}",
-            self.name,
-            join(changes),
-            sql.rows(self.columns(sql).filter(touched)),
-            self.name,
-            self.key,
-            key.unwrap_or_default(),
-        )
-    }
-
-    /// Stores rows, over those that are there.
-    fn upsert(&self, sql: Sql) -> String {
-        let changes = self.columns(sql).filter(|column| column.2 == Replace);
-        let changes = changes.map(|(name, _, _)| format!("{name} = excluded.{name}"));
-        // "where true": without it SQLite takes "on conflict" for a join's "on".
-        format!("{} where true on conflict ({}) do update set {}", self.insert(sql), self.key, join(changes))
-    }
-}
-
-fn join(parts: impl Iterator<Item = String>) -> String {
-    parts.collect::<Vec<_>>().join(", ")
-}
+pub(super) const FACTS: Table<OfFact> = Table {
+    name: "facts",
+    key: &["name"],
+    columns: &[("name", Text, Never, |fact| fact.name.into()), ("value", Text, Replace, |fact| fact.value.into())],
+};

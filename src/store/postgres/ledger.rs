@@ -7,7 +7,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{Executor, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgRow};
+use sqlx::{
+    Arguments, Executor, PgConnection, PgPool, Postgres,
+    error::BoxDynError,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgRow},
+};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::signed;
@@ -15,11 +20,13 @@ use crate::{
     domain::Status,
     store::{
         PAUSED, StoreError,
+        cell::Cell,
         change::{Change, Outcome},
         columns::{self, Columns},
         known::{Known, Promise, Wanted},
         plan::{Plan, plan},
-        tables::POSTGRES,
+        statements::POSTGRES,
+        tables::Kind,
         timed_out,
         writer::Ledger,
     },
@@ -194,8 +201,39 @@ pub(super) fn promise(row: &PgRow, wallet: String, ended_at: Option<u64>) -> Res
 }
 
 async fn store(db: &mut PgConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
-    for (statement, rows) in plan.statements(&POSTGRES) {
-        sqlx::query(statement).bind(rows).execute(&mut *db).await?;
+    for filled in plan.statements(&POSTGRES) {
+        let mut parameters = PgArguments::default();
+        for (kind, cells) in filled.by_column() {
+            bind(&mut parameters, kind, cells).map_err(sqlx::Error::Encode)?;
+        }
+        sqlx::query_with(filled.text(), parameters).execute(&mut *db).await?;
     }
     Ok(())
+}
+
+/// A column's values as an array.
+fn bind<'r>(
+    parameters: &mut PgArguments,
+    kind: Kind,
+    cells: impl Iterator<Item = Cell<'r>>,
+) -> Result<(), BoxDynError> {
+    macro_rules! array {
+        ($value:pat => $form:expr) => {{
+            let values = cells.map(|cell| match cell {
+                $value => Ok(Some($form)),
+                Cell::Null => Ok(None),
+                other => Err(format!("{other:?} is not what a column of {kind:?} holds")),
+            });
+            parameters.add(values.collect::<Result<Vec<_>, _>>()?)
+        }};
+    }
+    match kind {
+        Kind::Text | Kind::Json => array!(Cell::Text(text) => text),
+        Kind::Bytes => array!(Cell::Bytes(bytes) => bytes),
+        Kind::Integer | Kind::Half => array!(Cell::Integer(integer) => integer),
+        Kind::Amount | Kind::Whole => array!(Cell::Amount(amount) => amount.to_string()),
+        Kind::Time => array!(Cell::Time(at) => at),
+        Kind::Truth => array!(Cell::Truth(truth) => truth),
+        Kind::Id => array!(Cell::Id(id) => id.0),
+    }
 }

@@ -3,19 +3,25 @@
 //! Owns the one connection that writes, and the queries for what `plan` must know.
 
 use async_trait::async_trait;
-use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection, sqlite::SqliteRow};
+use sqlx::{
+    Arguments, Connection, Sqlite, SqliteConnection, SqlitePool,
+    error::BoxDynError,
+    pool::PoolConnection,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use super::{NEWEST, signed};
 use crate::{
     domain::Status,
     store::{
         PAUSED, StoreError,
+        cell::Cell,
         change::{Change, Outcome},
         columns::{self, Columns},
         known::{Known, Promise, Wanted},
         plan::{Plan, plan},
         rows,
-        tables::SQLITE,
+        statements::SQLITE,
         writer::Ledger,
     },
 };
@@ -151,10 +157,31 @@ pub(super) fn promise(row: &SqliteRow, wallet: String, ended_at: Option<u64>) ->
 }
 
 async fn store(db: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
-    for (statement, rows) in plan.statements(&SQLITE) {
-        sqlx::query(statement).bind(rows).execute(&mut *db).await?;
+    for filled in plan.statements(&SQLITE) {
+        for (statement, cells) in filled.by_row() {
+            let mut parameters = SqliteArguments::default();
+            parameters.reserve(cells.len(), 0);
+            for cell in cells {
+                bind(&mut parameters, *cell).map_err(sqlx::Error::Encode)?;
+            }
+            sqlx::query_with(statement, parameters).execute(&mut *db).await?;
+        }
     }
     Ok(())
+}
+
+/// A value in the form that its column has here.
+fn bind<'r>(parameters: &mut SqliteArguments<'r>, cell: Cell<'r>) -> Result<(), BoxDynError> {
+    match cell {
+        Cell::Null => parameters.add(None::<i64>),
+        Cell::Truth(truth) => parameters.add(truth),
+        Cell::Integer(integer) => parameters.add(integer),
+        Cell::Amount(amount) => parameters.add(amount.to_string()),
+        Cell::Text(text) => parameters.add(text),
+        Cell::Bytes(bytes) => parameters.add(bytes),
+        Cell::Id(id) => parameters.add(id.to_string()),
+        Cell::Time(at) => parameters.add(rows::time_text(at)),
+    }
 }
 
 #[cfg(test)]
