@@ -9,11 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{
     Arguments, Executor, PgConnection, PgPool, Postgres,
-    error::BoxDynError,
+    error::{BoxDynError, DatabaseError},
     pool::PoolConnection,
     postgres::{PgArguments, PgRow},
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use super::signed;
 use crate::{
@@ -37,8 +40,8 @@ use crate::{
 /// grown. A plan that cannot do without what is off here must at least not be compiled.
 pub(super) const ONE_BY_ONE: [(&str, &str); 4] =
     [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
-/// The longest a group may take once it has a connection. With `CONNECT` it stays below a caller's patience.
-const COMMIT: Duration = Duration::from_millis(2_800);
+/// The longest a group may take, with its connection and the wait for the lock: below a caller's patience.
+const COMMIT: Duration = Duration::from_millis(4_500);
 /// Begins a transaction under the lock by which writers take turns. Advisory locks belong to one database; this one's
 /// number is "swapd" in ASCII, and 1.
 const BEGIN: &str = "begin; select pg_advisory_xact_lock(x'737761706401'::bigint)";
@@ -53,22 +56,16 @@ pub(super) struct PostgresLedger {
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn commit(&self, changes: &[Change]) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+        let until = Instant::now() + COMMIT;
         let mut kept = self.kept.lock().await;
-        let mut connection = self.begun(kept.take()).await?;
-        match timeout(COMMIT, commit(&mut connection, changes)).await {
+        let mut connection = self.begun(kept.take(), until).await?;
+        match timeout_at(until, commit(&mut connection, changes)).await {
             Ok(Ok(answers)) => {
                 *kept = Some(connection);
                 Ok(answers)
             }
-            // Closed, it rolls back; and after a time-out nobody knows what it is doing.
-            Ok(Err(error)) => {
-                drop(connection.detach());
-                Err(error)
-            }
-            Err(_) => {
-                drop(connection.detach());
-                Err(timed_out())
-            }
+            Ok(Err(error)) => Err(given_up(connection, error)),
+            Err(_) => Err(given_up(connection, timed_out())),
         }
     }
 }
@@ -80,27 +77,42 @@ impl PostgresLedger {
     }
 
     /// A connection inside a transaction that holds the writers' lock.
-    async fn begun(&self, kept: Option<PoolConnection<Postgres>>) -> Result<PoolConnection<Postgres>, StoreError> {
+    async fn begun(
+        &self,
+        kept: Option<PoolConnection<Postgres>>,
+        until: Instant,
+    ) -> Result<PoolConnection<Postgres>, StoreError> {
         if let Some(mut connection) = kept {
-            match timeout(COMMIT, begin(&mut connection)).await {
+            match timeout_at(until, begin(&mut connection)).await {
                 Ok(Ok(())) => return Ok(connection),
-                // It may have died since the last group; nothing is written yet.
-                _ => drop(connection.detach()),
+                // The server lives, and another connection would only wait for the same lock.
+                Ok(Err(error @ sqlx::Error::Database(_))) if !is_over(&error) => {
+                    return Err(given_up(connection, error.into()));
+                }
+                // It died since the last group; nothing is written yet.
+                Ok(Err(_)) => drop(connection.detach()),
+                Err(_) => return Err(given_up(connection, timed_out())),
             }
         }
-        let mut connection = self.pool.acquire().await?;
-        match timeout(COMMIT, begin(&mut connection)).await {
+        let connection = timeout_at(until, self.pool.acquire()).await.map_err(|_| timed_out())?;
+        let mut connection = connection?;
+        match timeout_at(until, begin(&mut connection)).await {
             Ok(Ok(())) => Ok(connection),
-            Ok(Err(error)) => {
-                drop(connection.detach());
-                Err(error.into())
-            }
-            Err(_) => {
-                drop(connection.detach());
-                Err(timed_out())
-            }
+            Ok(Err(error)) => Err(given_up(connection, error.into())),
+            Err(_) => Err(given_up(connection, timed_out())),
         }
     }
+}
+
+/// Whether the server has ended the session: it was told to, or goes down (SQLSTATE 57P01 to 57P05).
+fn is_over(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code.starts_with("57P"))
+}
+
+/// Closes a connection of which nobody knows what it is doing; closed, it rolls back.
+fn given_up(connection: PoolConnection<Postgres>, error: StoreError) -> StoreError {
+    drop(connection.detach());
+    error
 }
 
 /// The lock in a statement of its own: the ones after it then see everything that was committed under it.

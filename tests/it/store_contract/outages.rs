@@ -1,7 +1,7 @@
 //! What a store does while its database is locked, read-only or gone.
 
 use futures_util::future::join_all;
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use swapd::{
     domain::{ErrorCode, OrderEvent},
     store::{self, StoreError},
@@ -12,7 +12,7 @@ use super::{
     open,
     sample::{self, order, step, stored},
 };
-use crate::support::servers::{Disk, PostgresServer, create_database};
+use crate::support::servers::{Disk, PostgresServer, create_database, fresh_database};
 
 #[tokio::test]
 async fn a_url_that_names_no_store_is_refused_without_repeating_it() {
@@ -94,6 +94,25 @@ async fn a_restarted_server_is_found_again() {
     step(&store, &mut order, OrderEvent::Claimed).await.unwrap();
     assert_eq!(store.order(order.id).await.unwrap(), Some(order));
     assert_eq!(store.cursor().await.unwrap(), 2, "nothing of what failed was stored");
+    store.close().await;
+}
+
+/// Another process hangs while it holds the writers' lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_waited_too_long_for_its_turn_is_not_made_afterwards() {
+    let url = fresh_database().await;
+    let store = open(&url).await;
+    stored(&store).await; // the writer has a connection that it keeps
+    let mut hung = PgConnection::connect(&url).await.unwrap();
+    hung.execute("begin; select pg_advisory_xact_lock(x'737761706401'::bigint)").await.unwrap();
+
+    let order = order();
+    let refused = store.create(&order, None).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    hung.execute("rollback").await.unwrap();
+    // Groups are written one after another: once this one is, nothing of the first is on its way.
+    stored(&store).await;
+    assert_eq!(store.order(order.id).await.unwrap(), None, "its caller was told that it is not stored");
     store.close().await;
 }
 
