@@ -33,6 +33,9 @@ const REST: Duration = Duration::from_secs(1);
 /// The message that is no event: every process tells its subscribers to read the store.
 const GAP: &str = "gap";
 
+/// Room that most events fit into.
+const EVENT: usize = 1_024;
+
 /// A bus on a Redis server.
 pub struct RedisBus {
     client: Client,
@@ -58,7 +61,7 @@ impl RedisBus {
         }
     }
 
-    async fn send(&self, payload: &str) -> Result<(), LinkError> {
+    async fn send(&self, payload: &[u8]) -> Result<(), LinkError> {
         self.publisher.query::<u64>(cmd("PUBLISH").arg(&self.channel).arg(payload)).await.map(drop)
     }
 
@@ -116,7 +119,7 @@ impl RedisBus {
 
     /// Tells every process of events that could not be published.
     async fn pay_gap(&self) {
-        if self.owes_gap.swap(false, Ordering::AcqRel) && self.send(GAP).await.is_err() {
+        if self.owes_gap.swap(false, Ordering::AcqRel) && self.send(GAP.as_bytes()).await.is_err() {
             self.owes_gap.store(true, Ordering::Release);
         }
     }
@@ -127,9 +130,11 @@ impl EventBus for RedisBus {
     async fn publish(&self, events: &[Arc<StoredEvent>]) -> Result<(), BusError> {
         self.fan_out.send_all(events);
         let events: Vec<&StoredEvent> = events.iter().map(AsRef::as_ref).collect();
-        let events = serde_json::to_string(&events).expect("an event has only string keys");
+        let mut message = Vec::with_capacity(self.name.len() + events.len() * EVENT);
+        message.extend_from_slice(self.name.as_bytes());
+        serde_json::to_writer(&mut message, &events).expect("an event has only string keys");
         let unheard = OwesGap(&self.owes_gap);
-        self.send(&format!("{}{events}", self.name)).await?;
+        self.send(&message).await?;
         std::mem::forget(unheard);
         Ok(())
     }
@@ -137,7 +142,7 @@ impl EventBus for RedisBus {
     async fn publish_gap(&self) -> Result<(), BusError> {
         self.fan_out.send(BusMessage::Gap);
         let unheard = OwesGap(&self.owes_gap);
-        self.send(GAP).await?;
+        self.send(GAP.as_bytes()).await?;
         std::mem::forget(unheard);
         Ok(())
     }

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::{Views, price};
 use crate::domain::{OrderEvent, StoredEvent};
 
+/// Room that most frames fit into: grown from nothing, one would be moved five times.
+const FRAME: usize = 1_024;
+
 /// An event with `txHash` and `explorerUrl` where it names the live signature, and `executionPrice` where it says what was
 /// moved.
 #[derive(Serialize)]
@@ -35,7 +38,10 @@ impl Views {
 
     /// A stored event as text, written without a detour: frames are made by the thousand.
     pub fn event_text(&self, event: &StoredEvent) -> String {
-        serde_json::to_string(&self.event_view(event)).expect("an event has only string keys")
+        let mut text = Vec::with_capacity(FRAME);
+        serde_json::to_writer(&mut text, &self.event_view(event)).expect("an event has only string keys");
+        text.shrink_to_fit();
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
 
     fn event_view<'a>(&self, event: &'a StoredEvent) -> EventView<'a> {
