@@ -78,6 +78,8 @@ impl SqliteStore {
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
+                // What a statement of several rows would have to undo is kept in a file otherwise, made anew for each.
+                .pragma("temp_store", "memory")
         };
         if let Some(folder) = options.get_filename().parent()
             && !in_memory
