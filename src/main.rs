@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use swapd::cli::{Cli, run};
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     // Values of a `.env` file are the environment's defaults. Read before any thread exists.
