@@ -5,7 +5,7 @@
 //! a crash forgets.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -33,8 +33,10 @@ struct Jobs {
     waiting: VecDeque<OrderId>,
     /// The ids in `waiting`, for finding doubles.
     waiting_ids: HashSet<OrderId>,
-    /// Claims by their handle.
-    claimed: HashMap<String, Held>,
+    /// Claims by their handle's number.
+    claimed: HashMap<u64, Held>,
+    /// The same by when their leases end: with thousands of them nobody looks through all.
+    ends: BTreeSet<(Instant, u64)>,
     claims_made: u64,
 }
 
@@ -87,8 +89,8 @@ impl Jobs {
     }
 
     fn take(&mut self, now: Instant, lease: Duration) -> Option<Claim> {
-        let late = self.first_to_end().filter(|(_, held)| held.until <= now).map(|(handle, _)| handle.clone());
-        let order_id = match late.and_then(|handle| self.claimed.remove(&handle)) {
+        let late = self.first_end().filter(|(until, _)| *until <= now);
+        let order_id = match late.and_then(|(_, number)| self.release(number)) {
             Some(held) => held.order_id,
             None => {
                 let order_id = self.waiting.pop_front()?;
@@ -97,27 +99,42 @@ impl Jobs {
             }
         };
         self.claims_made += 1;
-        let handle = self.claims_made.to_string();
-        self.claimed.insert(handle.clone(), Held { order_id, until: now + lease });
-        Some(Claim { order_id, handle })
+        self.hold(self.claims_made, Held { order_id, until: now + lease });
+        Some(Claim { order_id, handle: self.claims_made.to_string() })
     }
 
-    /// The claim whose lease ends first.
-    fn first_to_end(&self) -> Option<(&String, &Held)> {
-        self.claimed.iter().min_by_key(|(_, held)| held.until)
+    /// When the first lease ends, and whose it is.
+    fn first_end(&self) -> Option<(Instant, u64)> {
+        self.ends.first().copied()
+    }
+
+    fn hold(&mut self, number: u64, held: Held) {
+        self.ends.insert((held.until, number));
+        self.claimed.insert(number, held);
+    }
+
+    fn release(&mut self, number: u64) -> Option<Held> {
+        let held = self.claimed.remove(&number)?;
+        self.ends.remove(&(held.until, number));
+        Some(held)
     }
 
     fn renew(&mut self, claims: &[Claim], until: Instant) {
-        for claim in claims {
-            if let Some(held) = self.claimed.get_mut(&claim.handle) {
-                held.until = until;
+        for number in claims.iter().filter_map(number) {
+            if let Some(held) = self.release(number) {
+                self.hold(number, Held { until, ..held });
             }
         }
     }
 
     fn ack(&mut self, claim: &Claim) {
-        self.claimed.remove(&claim.handle);
+        number(claim).and_then(|number| self.release(number));
     }
+}
+
+/// The number that a claim's handle is.
+fn number(claim: &Claim) -> Option<u64> {
+    claim.handle.parse().ok()
 }
 
 #[async_trait]
@@ -150,8 +167,8 @@ impl JobQueue for MemoryQueue {
                 if !claims.is_empty() {
                     return Ok(claims);
                 }
-                if let Some((_, held)) = jobs.first_to_end() {
-                    look_again = look_again.min(held.until);
+                if let Some((until, _)) = jobs.first_end() {
+                    look_again = look_again.min(until);
                 }
             }
             tokio::select! {
