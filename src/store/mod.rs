@@ -13,7 +13,8 @@
 //!   plan     decides every write of the group: version, key, reservation, cursor (pure, one for both databases)
 //!   marks    the part of it for orders that are set aside or taken up
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
-//!   tables   the statements that store many rows at once, in both dialects
+//!   tables   the columns that writes fill, each with its value in such a row (cell)
+//!   statements the SQL that stores many rows at once, in both dialects
 //! WebhookStore, on the same connections, outside the groups: no order waits for what is told to receivers
 //! ```
 

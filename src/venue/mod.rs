@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Why a venue gives no quote or no instruction.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum VenueError {
     /// No pool for this pair.
     #[error("no pool for this pair")]

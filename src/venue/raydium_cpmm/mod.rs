@@ -1,6 +1,6 @@
 //! Raydium CPMM: constant-product pools, also of Token-2022 mints with transfer fees.
 //!
-//! `registry` knows the pools, `layout` decodes accounts, `snapshot` makes a quote of them, `math` is the swap itself,
+//! `registry` knows the pools, `layout` decodes accounts (`decoded` remembers them), `snapshot` makes a quote of them, `math` is the swap itself,
 //! `program` is the IDL, `fill` reads what happened. This file asks the chain and speaks the venue's contract. Quotes
 //! every pool of a pair from one snapshot at one slot, which quotes of the same moment share; keeps no price.
 
@@ -12,6 +12,7 @@ use solana_commitment_config::CommitmentConfig;
 use solana_sdk::{instruction::Instruction, pubkey::Pubkey, signer::null_signer::NullSigner, sysvar};
 
 use self::{
+    decoded::Decoded,
     layout::EpochSchedule,
     program::client,
     registry::Registry,
@@ -23,6 +24,7 @@ use crate::{
     domain::{Failure, Fill, Quote, QuoteRequest, Swap, VenueId},
 };
 
+pub mod decoded;
 pub mod fill;
 pub mod layout;
 pub mod math;
@@ -55,6 +57,7 @@ pub struct RaydiumCpmm {
     client: Program<Arc<NullSigner>>,
     registry: Registry,
     epochs: Option<EpochSchedule>,
+    decoded: Decoded,
 }
 
 impl RaydiumCpmm {
@@ -76,7 +79,7 @@ impl RaydiumCpmm {
         let epochs = epochs.as_ref().and_then(layout::epoch_schedule);
         let (registry, missing) = Registry::read(Arc::clone(rpc), program, &pools, discovery).await?;
         let client = instruction_writer(program)?;
-        Ok((Self { snapshots, program, client, registry, epochs }, missing))
+        Ok((Self { snapshots, program, client, registry, epochs, decoded: Decoded::default() }, missing))
     }
 
     /// The best quote of these pools, all read at one slot.
@@ -87,17 +90,28 @@ impl RaydiumCpmm {
         keys.sort_unstable();
         keys.dedup();
         let read = self.snapshots.read(&keys).await?;
-        self.best(request, pools, &Accounts::new(read.slot, &keys, &read.accounts))
+        let addresses = pools.iter().map(|pool| pool.address).collect();
+        let decoded = self.decoded.of(addresses, &read, || {
+            let accounts = Accounts::new(read.slot, &keys, &read.accounts);
+            pools.iter().map(|pool| Snapshot::read(&self.program, pool, &accounts)).collect()
+        });
+        self.best(request, pools.iter().zip(&*decoded))
     }
 
     /// The best quote of pools that were read together; the reason of the most telling refusal if there is none.
-    fn best(&self, request: &QuoteRequest, pools: &[Arc<Pool>], accounts: &Accounts<'_>) -> Result<Quote, VenueError> {
+    fn best<'a>(
+        &self,
+        request: &QuoteRequest,
+        pools: impl Iterator<Item = (&'a Arc<Pool>, &'a Result<Snapshot, VenueError>)>,
+    ) -> Result<Quote, VenueError> {
         let mut best: Option<Quote> = None;
         let mut refusal = VenueError::NoPool;
-        for pool in pools {
+        for (pool, snapshot) in pools {
             let Some(direction) = pool.direction(&request.pair) else { continue };
-            let quote = Snapshot::read(&self.program, pool, accounts)
-                .and_then(|snapshot| snapshot.quote(direction, request.swap, self.epochs.as_ref()));
+            let quote = match snapshot {
+                Ok(snapshot) => snapshot.quote(direction, request.swap, self.epochs.as_ref()),
+                Err(error) => Err(error.clone()),
+            };
             match quote {
                 Ok(quote) if best.as_ref().is_none_or(|best| is_better(request.swap, &quote, best)) => {
                     best = Some(quote)
