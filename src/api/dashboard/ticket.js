@@ -18,6 +18,8 @@ const REFRESH = 10_000;
 const UNCLEAR =
   "It is not known whether it took the order. Press Swap again: with the same key it is one order either way.";
 const FIELDS = ["token-in", "token-out", "amount", "slippage", "wallet", "expiry"];
+/** The page itself sets thousands apart with commas: read as a point, one would trade a thousandth. */
+const COMMA = "A comma can stand for thousands or for decimals. Write 1500, or 1.5 with a point.";
 /** Seven days, the daemon's limit. */
 const LONGEST_EXPIRY = 604_800_000;
 
@@ -79,7 +81,7 @@ export class Ticket {
   }
 
   #amount() {
-    return byId("amount").value.trim().replace(",", ".");
+    return byId("amount").value.trim();
   }
 
   #exactIn() {
@@ -126,6 +128,10 @@ export class Ticket {
 
   /** The fields of a quote and of an order, or null with the error at its field. */
   #read() {
+    if (this.#amount().includes(",")) {
+      this.#error("amount", COMMA);
+      return null;
+    }
     const slippageBps = basisPoints(byId("slippage").value);
     if (slippageBps === null || slippageBps > this.#highest) {
       this.#error("slippage", `Give a percentage from 0 to ${percent(this.#highest)} with at most two decimals.`);
@@ -171,9 +177,8 @@ export class Ticket {
       return byId("amount").focus();
     }
     const fields = this.#read();
-    if (!fields) return byId("slippage").focus();
-    const order = this.#choices(fields);
-    if (!order) return byId("expiry").focus();
+    const order = fields && this.#choices(fields);
+    if (!order) return this.#form.querySelector('[aria-invalid="true"]').focus();
     this.#busy(true);
     byId("rehearsal").hidden = true;
     try {
@@ -197,7 +202,7 @@ export class Ticket {
     if (!expiry) return order;
     order.expiresInMs = milliseconds(expiry);
     if (order.expiresInMs >= 1 && order.expiresInMs <= LONGEST_EXPIRY) return order;
-    this.#error("expiry", "Give seconds, from 0.001 to 604800, which is seven days, or nothing.");
+    this.#error("expiry", "Give seconds without commas, from 0.001 to 604800, which is seven days, or nothing.");
     return null;
   }
 
