@@ -187,6 +187,11 @@ class Rehearsing(Page):
         expect(told).to_contain_text("No wallet can pay")
         self.assertEqual(self.daemon.ids(), before)
 
+        page.route(ORDERS, lambda route: route.abort())
+        page.locator("#submit").click()
+        expect(page.locator("#form-error")).to_have_text("The daemon does not answer.")
+        page.unroute(ORDERS)
+
         page.get_by_role("checkbox", name="Dry run").uncheck()
         order = self.place(page, "0.1")
         expect(told).to_be_hidden()

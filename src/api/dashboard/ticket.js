@@ -179,16 +179,17 @@ export class Ticket {
     const fields = this.#read();
     const order = fields && this.#choices(fields);
     if (!order) return this.#form.querySelector('[aria-invalid="true"]').focus();
+    const dryRun = this.#isDryRun();
     this.#busy(true);
     byId("rehearsal").hidden = true;
     try {
-      if (this.#isDryRun()) return await this.#rehearse(order);
+      if (dryRun) return await this.#rehearse(order);
       const placed = await submit(order);
       write(byId("submitted"), "Order placed. Watch it under Orders.");
       this.placed(placed);
     } catch (error) {
       this.#orderRefused = true;
-      this.#refused(error, true);
+      this.#refused(error, { focus: true, unclear: !dryRun });
     } finally {
       this.#busy(false);
     }
@@ -222,10 +223,10 @@ export class Ticket {
     this.#form.setAttribute("aria-busy", String(sending));
   }
 
-  /** Shows an error at its field, or under the form when it belongs to none. */
-  #refused(error, focus = false) {
+  /** Shows an error at its field, or under the form when it belongs to none. `unclear`: unanswered, there may be an order. */
+  #refused(error, { focus = false, unclear = false } = {}) {
     if (error instanceof NoAnswer) {
-      return this.#error(null, focus ? `${error.message} ${UNCLEAR}` : error.message);
+      return this.#error(null, unclear ? `${error.message} ${UNCLEAR}` : error.message);
     }
     const { what, advice } = explain(error.code);
     const field = fieldOf(error.code ?? "", error.message);
