@@ -170,6 +170,7 @@ async fn a_daemon_that_dies_is_reported_as_it_is() {
     assert_eq!(report["given"].as_u64(), Some(stuck + report["unanswered"].as_u64().unwrap()), "{report}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains(&format!("FAIL {stuck} accepted orders have no end")), "{text}");
+    assert!(text.contains(&format!("FAIL none of {stuck} orders could be looked at")), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,6 +217,8 @@ async fn what_was_asked_of_a_load_and_does_not_hold_fails_it() {
         ("--orders 4 --min-rate 1000000", "orders ended a second"),
         ("--orders 4 --max-p99 1us", "accepted to confirmed: p99"),
         ("--orders 4 --max-answer-p99 1us", "turn to answer: p99"),
+        ("--orders 4 --max-p99 10m --mix SOL/USDC@1000000", "accepted to confirmed: nothing was measured"),
+        ("--orders 0 --max-answer-p99 10m", "turn to answer: nothing was measured"),
         ("--orders 4 --max-failed 3 --mix SOL/USDC@1000000", "4 orders failed or were refused"),
     ] {
         let (status, said) = run(asked).await;
