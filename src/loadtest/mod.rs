@@ -277,10 +277,13 @@ impl Load {
         loop {
             watcher(self.counts(), self.turns.start().elapsed());
             self.ask_again(until).await;
-            let open = self.ledger.open();
-            let lost = self.ledger.book().lost.is_empty();
-            if open.is_empty() && lost || Instant::now() >= until {
+            let nothing_is_open = {
+                let book = self.ledger.book();
+                book.counts.open() == 0 && book.lost.is_empty()
+            };
+            if nothing_is_open || Instant::now() >= until {
                 // What the stream did not tell may have happened all the same. Nobody is waited for who is not there.
+                let open = self.ledger.open();
                 let looked = timeout(LAST_LOOK, audit::find_ends(&self.client, &self.ledger, open)).await;
                 if looked.is_err() {
                     tracing::warn!("the daemon did not answer for all orders without an end");
@@ -291,7 +294,7 @@ impl Load {
             if cursor != heard.0 {
                 heard = (cursor, Instant::now());
             } else if heard.1.elapsed() >= QUIET {
-                let some = open.into_iter().take(ASKED_AT_ONCE).collect();
+                let some = self.ledger.open().into_iter().take(ASKED_AT_ONCE).collect();
                 let _ = timeout_at(until, audit::find_ends(&self.client, &self.ledger, some)).await;
                 heard.1 = Instant::now();
             }
