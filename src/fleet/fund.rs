@@ -20,13 +20,15 @@ impl Fleet {
         watcher: Watcher<'_>,
     ) -> Result<Done, FleetError> {
         let treasury = self.treasury.address();
+        let mut faucet = faucet;
         self.until_done(watcher, async |purses, _| {
             let missing = top_ups(purses, target.get());
             if missing.is_empty() {
                 return Ok(Vec::new());
             }
             let sum = missing.iter().map(|(_, lamports)| u128::from(*lamports)).sum();
-            if let Some(patience) = faucet {
+            // Once: what it gives is enough for all rounds.
+            if let Some(patience) = faucet.take() {
                 let lacks = self.lacks(sum, purses).await?;
                 ask_faucet(&self.rpc, &treasury, lacks, patience).await?;
             }
