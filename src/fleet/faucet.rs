@@ -23,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The rest after the first "not now" that does not say how long; doubled each time.
 const FIRST_REST: Duration = Duration::from_secs(5);
 
+/// The shortest rest, whatever the faucet says.
+const LEAST_REST: Duration = Duration::from_secs(1);
+
 /// Asks until `wallet` has got `lacks` more, at most for `patience`. Fails with the faucet's last words when it gives too
 /// little for as long.
 pub(super) async fn ask_faucet(
@@ -55,7 +58,7 @@ pub(super) async fn ask_faucet(
             }
             Err(error) => {
                 if let ChainError::RateLimited { retry_after: Some(wait) } = &error {
-                    rest = *wait;
+                    rest = LEAST_REST.max(*wait);
                 }
                 error.to_string()
             }
