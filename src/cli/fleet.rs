@@ -12,11 +12,9 @@ use crate::{
     app::{Market, connect_rpc, open_store},
     chain::{Rpc, Snapshots, Wallet, confirmer::Settings, fees::Fees},
     config::Config,
-    domain::{BaseUnits, Lamports, Token},
+    domain::{BaseUnits, Lamports, SOL_DECIMALS, Token},
     fleet::{Carrier, Coin, Done, Fleet, FleetError, Gift, Outbox, Purse, coins, purses},
 };
-
-const SOL_DECIMALS: u8 = 9;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
