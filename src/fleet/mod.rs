@@ -27,17 +27,17 @@ use solana_sdk::pubkey::Pubkey;
 
 pub use bundle::{Bundle, Part};
 pub use carrier::{Carrier, Fate};
+pub use faucet::ask_faucet;
 pub use outbox::{Letter, Outbox};
 pub use prepare::Gift;
 pub use purse::{Coin, Pocket, Purse, coins, purses};
 
 use crate::{
     chain::{ChainError, Rpc, Wallet, WalletError, transaction::BuildError},
-    domain::{BaseUnits, Lamports},
+    domain::{BaseUnits, Lamports, SOL_DECIMALS},
     store::StoreError,
 };
 
-const SOL_DECIMALS: u8 = 9;
 /// Looks at the balances, each followed by what is then missing, before an act looks once more and gives up. One is enough
 /// on a good day; more are needed where transactions expire or balances move meanwhile.
 const ROUNDS: usize = 5;
