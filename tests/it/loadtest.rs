@@ -256,6 +256,16 @@ async fn assert_everything_came_back(world: &World) {
     }
 }
 
+#[tokio::test]
+async fn the_script_says_which_option_lacks_its_value() {
+    for option in ["--wallets", "--give"] {
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/loadtest-devnet.sh"));
+        let output = within_patience("its end", script.args(["--port", "1", option]).output()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.ends_with(&format!("error: {option} needs a value\n")), "{said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_script_does_the_whole_round() {
     let world = World::start(SLOT, 1).await;
