@@ -89,5 +89,5 @@ async fn has_more(rpc: &Rpc, wallet: &Pubkey, than: u64) -> bool {
 }
 
 async fn balance(rpc: &Rpc, wallet: &Pubkey) -> Result<u64, ChainError> {
-    Ok(owned(rpc, &[*wallet], &[]).await?.iter().map(|wallet| wallet.lamports.get()).sum())
+    Ok(owned(rpc, &[*wallet], &[]).await?.first().map_or(0, |wallet| wallet.lamports.get()))
 }

@@ -16,11 +16,10 @@ impl Fleet {
     pub async fn fund(
         &self,
         target: Lamports,
-        faucet: Option<Duration>,
+        mut faucet: Option<Duration>,
         watcher: Watcher<'_>,
     ) -> Result<Done, FleetError> {
         let treasury = self.treasury.address();
-        let mut faucet = faucet;
         self.until_done(watcher, async |purses, _| {
             let missing = top_ups(purses, target.get());
             if missing.is_empty() {
