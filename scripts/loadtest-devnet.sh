@@ -28,16 +28,16 @@ source scripts/lib.sh
 wallets=10 sol=0.05 treasury=treasury profile=devnet keys='' out=data/loadtest port=3900 gifts=()
 while (($# > 0)); do
     case $1 in
-        --wallets) wallets=$2 ;;
-        --sol) sol=$2 ;;
-        --give) gifts+=(--give "$2") ;;
-        --treasury) treasury=$2 ;;
-        --rpc) export SWAPD_CHAIN__RPC_URL=$2 ;;
-        --ws) export SWAPD_CHAIN__WS_URL=$2 ;;
-        --profile) profile=$2 ;;
-        --keys) keys=$2 ;;
-        --out) out=$2 ;;
-        --port) port=$2 ;;
+        --wallets) wallets=${2:-} ;;
+        --sol) sol=${2:-} ;;
+        --give) gifts+=(--give "${2:-}") ;;
+        --treasury) treasury=${2:-} ;;
+        --rpc) export SWAPD_CHAIN__RPC_URL=${2:-} ;;
+        --ws) export SWAPD_CHAIN__WS_URL=${2:-} ;;
+        --profile) profile=${2:-} ;;
+        --keys) keys=${2:-} ;;
+        --out) out=${2:-} ;;
+        --port) port=${2:-} ;;
         --) shift && break ;;
         *) fail "there is no option $1: the first lines of this script say what there is" ;;
     esac

@@ -16,7 +16,8 @@
 //! ```text
 //! domain                            amounts, orders, quotes, the life of an order; pure
 //! metrics                           the names of what is counted
-//! config store queue events chain   siblings that do not know each other (`redis_link` serves queue and events)
+//! gather redis_link                 what queue and events are made of on Redis
+//! config store queue events chain   siblings that do not know each other
 //! venue                             Raydium CPMM, mock Meteora
 //! router                            asks all venues at once
 //! engine                            what happens to an order

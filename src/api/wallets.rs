@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::{
     ApiError, ApiState,
     openapi::{refusals, shapes::Wallets, tag},
-    views::{SOL_DECIMALS, amount, timestamp},
+    views::{amount, timestamp},
 };
 use crate::{
-    domain::{BaseUnits, Lamports},
+    domain::{BaseUnits, Lamports, SOL_DECIMALS},
     engine::holdings::{Holding, TokenHolding},
 };
 

@@ -12,11 +12,9 @@ use crate::{
     app::{Market, connect_rpc, open_store},
     chain::{Rpc, Snapshots, Wallet, confirmer::Settings, fees::Fees},
     config::Config,
-    domain::{BaseUnits, Lamports, Token},
+    domain::{BaseUnits, Lamports, SOL_DECIMALS, Token},
     fleet::{Carrier, Coin, Done, Fleet, FleetError, Gift, Outbox, Purse, coins, purses},
 };
-
-const SOL_DECIMALS: u8 = 9;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -230,13 +228,18 @@ fn held<'a>(coins: &'a [Coin], purse: &'a Purse) -> impl Iterator<Item = (&'a To
 
 fn load(which: &Which, config: &Config) -> anyhow::Result<Vec<Arc<Wallet>>> {
     let dir = keys_dir(config, which.dir.clone());
-    let prefix = format!("{}-", which.name);
     let mut wallets = if dir.is_dir() { Wallet::load_dir(&dir)? } else { Vec::new() };
-    wallets.retain(|wallet| wallet.name().starts_with(&prefix));
+    wallets.retain(|wallet| is_of_fleet(wallet.name(), &which.name));
     if wallets.is_empty() {
         return Err(FleetError::NoFleet { name: which.name.clone(), dir }.into());
     }
     Ok(wallets.into_iter().map(Arc::new).collect())
+}
+
+/// Whether this is the name of one of the fleet's wallets: `eu-001` is of the fleet `eu`, `eu-west-001` is of another.
+fn is_of_fleet(wallet: &str, fleet: &str) -> bool {
+    let number = wallet.strip_prefix(fleet).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 async fn connect(config: &Config) -> anyhow::Result<(Arc<Rpc>, Vec<Coin>)> {

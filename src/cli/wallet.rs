@@ -9,14 +9,14 @@ use serde_json::json;
 use super::{fleet, keys_dir};
 use crate::{
     app::connect_rpc,
-    chain::Wallet,
+    chain::{Wallet, owned},
     config::Config,
-    domain::{BaseUnits, Lamports},
+    domain::{BaseUnits, Lamports, SOL_DECIMALS},
+    fleet::ask_faucet,
 };
 
-const SOL_DECIMALS: u8 = 9;
-const FUNDED_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long the faucet may keep refusing.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -38,7 +38,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Ask the cluster's faucet for SOL and wait until the balance has it.
+    /// Ask the cluster's faucet for SOL, up to a minute long, and wait until the balance has it.
     Fund {
         /// The key file's name without `.json`.
         name: String,
@@ -81,12 +81,7 @@ async fn list(config: &Config, dir: Option<PathBuf>, json: bool) -> anyhow::Resu
     let balances = match connect_rpc(config).await {
         Ok(rpc) => {
             let keys: Vec<_> = wallets.iter().map(Wallet::address).collect();
-            let mut lamports = Vec::with_capacity(keys.len());
-            for chunk in keys.chunks(100) {
-                let snapshot = rpc.accounts(chunk).await.context("cannot read the balances")?;
-                lamports.extend(snapshot.accounts.into_iter().map(|account| account.map_or(0, |it| it.lamports)));
-            }
-            Some(lamports)
+            Some(owned(&rpc, &keys, &[]).await.context("cannot read the balances")?)
         }
         Err(error) => {
             eprintln!("no balances: {error:#}");
@@ -94,7 +89,7 @@ async fn list(config: &Config, dir: Option<PathBuf>, json: bool) -> anyhow::Resu
         }
     };
     for (at, wallet) in wallets.iter().enumerate() {
-        let sol = balances.as_ref().map(|all| BaseUnits::new(all[at]).to_ui(SOL_DECIMALS));
+        let sol = balances.as_ref().map(|all| BaseUnits::new(all[at].lamports.get()).to_ui(SOL_DECIMALS));
         if json {
             say!("{}", json!({"name": wallet.name(), "address": wallet.address().to_string(), "sol": sol}));
         } else {
@@ -104,29 +99,11 @@ async fn list(config: &Config, dir: Option<PathBuf>, json: bool) -> anyhow::Resu
     Ok(())
 }
 
-/// A faucet may answer with a signature and send nothing: the balance decides.
 async fn fund(config: &Config, wallet: &Wallet, sol: &str) -> anyhow::Result<()> {
     let amount = BaseUnits::from_ui(sol, SOL_DECIMALS).map_err(|error| anyhow::anyhow!("the amount {error}"))?;
     let rpc = connect_rpc(config).await?;
     let address = wallet.address();
-    let balance = || async {
-        let snapshot = rpc.accounts(&[address]).await?;
-        anyhow::Ok(snapshot.accounts.into_iter().flatten().next().map_or(0, |account| account.lamports))
-    };
-    let before = balance().await?;
-    rpc.request_airdrop(&address, Lamports::new(amount.get())).await.context("the faucet refuses")?;
-    let arrived = async {
-        loop {
-            if balance().await? > before {
-                return anyhow::Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    match tokio::time::timeout(FUNDED_WITHIN, arrived).await {
-        Ok(arrived) => arrived?,
-        Err(_) => bail!("the faucet took the request, but no SOL came within {FUNDED_WITHIN:?}"),
-    }
-    say!("{address}  {} SOL", BaseUnits::new(balance().await?).to_ui(SOL_DECIMALS));
+    let has = ask_faucet(&rpc, &address, Lamports::new(amount.get()), PATIENCE).await?;
+    say!("{address}  {} SOL", BaseUnits::new(has.get()).to_ui(SOL_DECIMALS));
     Ok(())
 }

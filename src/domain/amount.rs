@@ -158,6 +158,9 @@ impl<'de> Deserialize<'de> for BaseUnits {
     }
 }
 
+/// Decimals of SOL: a lamport is 10^-9 of it.
+pub const SOL_DECIMALS: u8 = 9;
+
 /// Lamports: the base units of SOL that pay fees and rent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]

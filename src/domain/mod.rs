@@ -13,7 +13,7 @@ pub mod request;
 #[cfg(test)]
 pub(crate) mod samples;
 
-pub use amount::{AmountError, BaseUnits, BlockHeight, Bps, Lamports, Rounding, Slot, mul_div};
+pub use amount::{AmountError, BaseUnits, BlockHeight, Bps, Lamports, Rounding, SOL_DECIMALS, Slot, mul_div};
 pub use caps::{Caps, HourCaps};
 pub use error::{ErrorCode, Failure};
 pub use event::{

@@ -11,11 +11,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::treasury::{TreasuryError, token_amount};
 use crate::{
-    chain::{
-        Rpc, Wallet,
-        rpc::ACCOUNTS_PER_CALL,
-        transaction::{WRAPPED_SOL, associated_account},
-    },
+    chain::{Owned, Rpc, Wallet, owned, transaction::WRAPPED_SOL},
     domain::{BaseUnits, Lamports, Rules, Slot, Token},
     store::{Promised, SharedStore},
 };
@@ -101,41 +97,34 @@ impl Holdings {
     async fn read(&self) -> Result<Reading, TreasuryError> {
         let addresses: Vec<Pubkey> = self.wallets.iter().map(|(address, _)| *address).collect();
         let promised = self.store.promised(&addresses).await?;
-        let accounts_each = 1 + self.tokens.len();
-        let mut holdings = Vec::with_capacity(self.wallets.len());
-        for wallets in self.wallets.chunks((ACCOUNTS_PER_CALL / accounts_each).max(1)) {
-            let keys: Vec<Pubkey> = wallets.iter().flat_map(|(wallet, _)| self.accounts(wallet)).collect();
-            let snapshot = self.rpc.accounts(&keys).await?;
-            for ((wallet, name), accounts) in wallets.iter().zip(snapshot.accounts.chunks(accounts_each)) {
-                let promises: Vec<_> = promised.iter().filter(|promise| promise.wallet == *wallet).collect();
-                let lamports = accounts[0].as_ref().map_or(0, |account| account.lamports);
-                let tokens = self.tokens.iter().zip(&accounts[1..]).map(|(token, account)| {
-                    let balance = account.as_ref().and_then(|account| token_amount(&account.data)).unwrap_or_default();
-                    let reserved = promises.iter().find(|promise| promise.mint == token.mint);
-                    TokenHolding {
-                        token: token.clone(),
-                        balance: BaseUnits::new(balance),
-                        reserved: reserved.map_or(BaseUnits::ZERO, |promise| promise.amount),
-                    }
-                });
-                holdings.push(Holding {
-                    wallet: *wallet,
-                    name: name.clone(),
-                    slot: snapshot.slot,
-                    lamports: Lamports::new(lamports),
-                    reserved_lamports: promises.iter().map(|it| it.lamports).fold(Lamports::default(), add),
-                    open_orders: promises.iter().map(|promise: &&Promised| promise.orders).sum(),
-                    tokens: tokens.collect(),
-                });
-            }
-        }
-        Ok(Reading { at: OffsetDateTime::now_utc(), holdings })
+        let tokens: Vec<&Token> = self.tokens.iter().collect();
+        let owned = owned(&self.rpc, &addresses, &tokens).await?;
+        let holdings = self.wallets.iter().zip(owned).map(|((wallet, name), owned)| {
+            let promises = promised.iter().filter(|promise| promise.wallet == *wallet).collect();
+            self.holding(*wallet, name.clone(), &owned, promises)
+        });
+        Ok(Reading { at: OffsetDateTime::now_utc(), holdings: holdings.collect() })
     }
 
-    /// The wallet's own account, then one for each token.
-    fn accounts(&self, wallet: &Pubkey) -> Vec<Pubkey> {
-        let tokens = self.tokens.iter().map(|token| associated_account(wallet, token));
-        std::iter::once(*wallet).chain(tokens).collect()
+    fn holding(&self, wallet: Pubkey, name: String, owned: &Owned, promises: Vec<&Promised>) -> Holding {
+        let tokens = self.tokens.iter().zip(&owned.tokens).map(|(token, account)| {
+            let balance = account.as_ref().and_then(|account| token_amount(&account.data)).unwrap_or_default();
+            let reserved = promises.iter().find(|promise| promise.mint == token.mint);
+            TokenHolding {
+                token: token.clone(),
+                balance: BaseUnits::new(balance),
+                reserved: reserved.map_or(BaseUnits::ZERO, |promise| promise.amount),
+            }
+        });
+        Holding {
+            wallet,
+            name,
+            slot: owned.slot,
+            lamports: owned.lamports,
+            reserved_lamports: promises.iter().map(|promise| promise.lamports).fold(Lamports::default(), add),
+            open_orders: promises.iter().map(|promise| promise.orders).sum(),
+            tokens: tokens.collect(),
+        }
     }
 }
 

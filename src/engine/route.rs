@@ -11,7 +11,7 @@ use super::{
     treasury::Freshness,
 };
 use crate::{
-    domain::{BaseUnits, ErrorCode, Failure, Order, OrderEvent, Quote, QuoteRequest, Swap},
+    domain::{BaseUnits, ErrorCode, Failure, Order, OrderEvent, Quote, QuoteRequest, SOL_DECIMALS, Swap},
     store::{Shortfall, StoreError, Window},
 };
 
@@ -100,8 +100,8 @@ fn lacking(order: &Order, shortfall: Option<Shortfall>) -> String {
     match shortfall {
         Some(Shortfall::Lamports { needed, free }) => format!(
             "the swap with fees and rent needs {} SOL, the wallet has {} SOL free: fund it or trade less",
-            BaseUnits::new(needed.get()).to_ui(9),
-            BaseUnits::new(free.get()).to_ui(9)
+            BaseUnits::new(needed.get()).to_ui(SOL_DECIMALS),
+            BaseUnits::new(free.get()).to_ui(SOL_DECIMALS)
         ),
         Some(Shortfall::Tokens { needed, free }) => format!(
             "the swap needs {} {token}, the wallet has {} {token} free: fund it or trade less",

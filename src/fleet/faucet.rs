@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::FleetError;
 use crate::{
-    chain::{ChainError, Rpc},
-    domain::{BaseUnits, Lamports},
+    chain::{ChainError, Rpc, owned},
+    domain::{BaseUnits, Lamports, SOL_DECIMALS},
 };
 
 /// Less is not worth a request: a tenth of a SOL.
@@ -23,20 +23,27 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The rest after the first "not now" that does not say how long; doubled each time.
 const FIRST_REST: Duration = Duration::from_secs(5);
 
-/// Asks until `wallet` has got `lacks` more, at most for `patience`. Fails with the faucet's last words when it gives too
-/// little for as long.
-pub(super) async fn ask_faucet(
+/// The shortest rest, whatever the faucet says.
+const LEAST_REST: Duration = Duration::from_secs(1);
+
+/// Asks until `wallet` has got `lacks` more, at most for `patience`, and says what it has then.
+///
+/// # Errors
+/// With the faucet's last words when it gives too little for as long, and when the chain does not answer.
+pub async fn ask_faucet(
     rpc: &Rpc,
     wallet: &Pubkey,
     lacks: Lamports,
     patience: Duration,
-) -> Result<(), FleetError> {
+) -> Result<Lamports, FleetError> {
     let goal = balance(rpc, wallet).await?.saturating_add(lacks.get());
     let until = Instant::now() + patience;
     let (mut portion, mut rest) = (lacks.get().max(LEAST), FIRST_REST);
     loop {
         let has = balance(rpc, wallet).await?;
-        let Some(missing) = goal.checked_sub(has).filter(|missing| *missing > 0) else { return Ok(()) };
+        let Some(missing) = goal.checked_sub(has).filter(|missing| *missing > 0) else {
+            return Ok(Lamports::new(has));
+        };
         let ask = missing.min(portion).max(LEAST.min(missing));
         let words = match rpc.request_airdrop(wallet, Lamports::new(ask)).await {
             Ok(_) if has_more(rpc, wallet, has).await => {
@@ -55,13 +62,13 @@ pub(super) async fn ask_faucet(
             }
             Err(error) => {
                 if let ChainError::RateLimited { retry_after: Some(wait) } = &error {
-                    rest = *wait;
+                    rest = LEAST_REST.max(*wait);
                 }
                 error.to_string()
             }
         };
         if Instant::now() + rest > until {
-            let missing = BaseUnits::new(missing).to_ui(9);
+            let missing = BaseUnits::new(missing).to_ui(SOL_DECIMALS);
             return Err(FleetError::Faucet(format!(
                 "{words}; {wallet} still lacks {missing} SOL: send it from elsewhere, such as faucet.solana.com"
             )));
@@ -82,6 +89,5 @@ async fn has_more(rpc: &Rpc, wallet: &Pubkey, than: u64) -> bool {
 }
 
 async fn balance(rpc: &Rpc, wallet: &Pubkey) -> Result<u64, ChainError> {
-    let accounts = rpc.accounts(&[*wallet]).await?.accounts;
-    Ok(accounts.into_iter().flatten().next().map_or(0, |account| account.lamports))
+    Ok(owned(rpc, &[*wallet], &[]).await?.first().map_or(0, |wallet| wallet.lamports.get()))
 }

@@ -16,7 +16,7 @@ impl Fleet {
     pub async fn fund(
         &self,
         target: Lamports,
-        faucet: Option<Duration>,
+        mut faucet: Option<Duration>,
         watcher: Watcher<'_>,
     ) -> Result<Done, FleetError> {
         let treasury = self.treasury.address();
@@ -26,7 +26,8 @@ impl Fleet {
                 return Ok(Vec::new());
             }
             let sum = missing.iter().map(|(_, lamports)| u128::from(*lamports)).sum();
-            if let Some(patience) = faucet {
+            // Once: what it gives is enough for all rounds.
+            if let Some(patience) = faucet.take() {
                 let lacks = self.lacks(sum, purses).await?;
                 ask_faucet(&self.rpc, &treasury, lacks, patience).await?;
             }

@@ -27,19 +27,19 @@ use solana_sdk::pubkey::Pubkey;
 
 pub use bundle::{Bundle, Part};
 pub use carrier::{Carrier, Fate};
+pub use faucet::ask_faucet;
 pub use outbox::{Letter, Outbox};
 pub use prepare::Gift;
 pub use purse::{Coin, Pocket, Purse, coins, purses};
 
 use crate::{
     chain::{ChainError, Rpc, Wallet, WalletError, transaction::BuildError},
-    domain::{BaseUnits, Lamports},
+    domain::{BaseUnits, Lamports, SOL_DECIMALS},
     store::StoreError,
 };
 
-const SOL_DECIMALS: u8 = 9;
-/// Looks at the balances, each followed by what is then missing, before an act gives up. One is enough on a good day;
-/// more are needed where transactions expire or balances move meanwhile.
+/// Looks at the balances, each followed by what is then missing, before an act looks once more and gives up. One is enough
+/// on a good day; more are needed where transactions expire or balances move meanwhile.
 const ROUNDS: usize = 5;
 
 /// Why a fleet cannot be made ready or emptied.
@@ -196,7 +196,8 @@ impl Fleet {
         // Until these are decided, the balances do not say what is to do.
         done.count(&self.carrier.finish_earlier().await?);
         let mut last_words = "their balances keep changing".to_owned();
-        for _ in 0..ROUNDS {
+        let mut rounds = ROUNDS;
+        loop {
             done.skipped.clear();
             let parts = missing(&self.purses().await?, &mut done).await?;
             let all = self.wallets.len();
@@ -204,6 +205,9 @@ impl Fleet {
             watcher(all - left, all);
             if parts.is_empty() {
                 return Ok(done);
+            }
+            if rounds == 0 {
+                return Err(FleetError::NotDone { left, reason: last_words });
             }
             let (total, finished) = (parts.len(), AtomicUsize::new(0));
             let landed = |parts: usize| {
@@ -219,13 +223,10 @@ impl Fleet {
                     Fate::Landed { .. } => {}
                 }
             }
-            // What the simulation refuses now it refuses in a moment, too.
-            if fates.iter().all(|fate| matches!(fate, Fate::Refused { .. })) {
-                break;
-            }
+            // What the simulation refuses now it refuses in a moment, too: then only a last look is left.
+            let refused = fates.iter().all(|fate| matches!(fate, Fate::Refused { .. }));
+            rounds = if refused { 0 } else { rounds - 1 };
         }
-        let left = wallets_of(&missing(&self.purses().await?, &mut done).await?);
-        if left == 0 { Ok(done) } else { Err(FleetError::NotDone { left, reason: last_words }) }
     }
 
     /// An error unless the treasury has this much of something with so many decimals.

@@ -35,6 +35,8 @@ pub struct Outbox {
     path: PathBuf,
     genesis: String,
     letters: Mutex<Vec<Letter>>,
+    /// Letters for other chains, as they stand in the file: they may still land there.
+    foreign: String,
     /// Held as long as this process works with it.
     _lock: File,
 }
@@ -52,7 +54,7 @@ struct Line {
 
 impl Outbox {
     /// The outbox of the wallet `treasury` in a folder. What was written for another chain than `genesis` can never land
-    /// on this one and is dropped.
+    /// on this one: it is left alone until the outbox is opened for that one.
     ///
     /// # Errors
     /// When another process has it, or the file cannot be read.
@@ -72,14 +74,16 @@ impl Outbox {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(failed(error)),
         };
-        let mut letters = Vec::new();
-        for line in text.lines() {
-            let line: Line = serde_json::from_str(line).map_err(|error| failed(error.into()))?;
+        let (mut letters, mut foreign) = (Vec::new(), String::new());
+        for text in text.lines() {
+            let line: Line = serde_json::from_str(text).map_err(|error| failed(error.into()))?;
             if line.genesis == genesis {
                 letters.push(line.letter().ok_or_else(|| failed(std::io::ErrorKind::InvalidData.into()))?);
+            } else {
+                foreign.extend([text, "\n"]);
             }
         }
-        Ok(Self { path, genesis, letters: Mutex::new(letters), _lock: lock })
+        Ok(Self { path, genesis, letters: Mutex::new(letters), foreign, _lock: lock })
     }
 
     /// What is not decided.
@@ -121,6 +125,7 @@ impl Outbox {
         let beside = self.path.with_extension("outbox-new");
         let written = || {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            file.write_all(self.foreign.as_bytes())?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&beside, &self.path)?;
@@ -168,7 +173,13 @@ mod tests {
         assert!(matches!(open("a"), Err(FleetError::Busy(_))), "one process at a time");
         drop(outbox);
         assert_eq!(open("a").unwrap().letters(), [letter(1), letter(3)]);
-        assert!(open("b").unwrap().letters().is_empty(), "another chain never takes them");
+        let elsewhere = open("b").unwrap();
+        assert!(elsewhere.letters().is_empty(), "another chain never takes them");
+        (4..=5).for_each(|n| elsewhere.put(letter(n)).unwrap());
+        elsewhere.remove(&letter(4)).unwrap();
+        drop(elsewhere);
+        assert_eq!(open("a").unwrap().letters(), [letter(1), letter(3)], "they may have landed meanwhile");
+        assert_eq!(open("b").unwrap().letters(), [letter(5)]);
     }
 
     #[test]

@@ -93,10 +93,15 @@ impl Fleet {
 /// For each coin what every wallet should have of it.
 fn targets(coins: &[Coin], gifts: &[Gift]) -> Result<Vec<u64>, FleetError> {
     let target = |coin: &Coin| {
-        let gift = gifts.iter().find(|gift| gift.symbol.eq_ignore_ascii_case(&coin.token.symbol));
-        match gift {
-            Some(_) if coin.withholds => Err(FleetError::Withholds(coin.token.symbol.clone())),
-            gift => Ok(gift.map_or(0, |gift| gift.target.get())),
+        let symbol = &coin.token.symbol;
+        let refused = |reason: &str| FleetError::Gift { symbol: symbol.clone(), reason: reason.to_owned() };
+        let mut named = gifts.iter().filter(|gift| gift.symbol.eq_ignore_ascii_case(symbol));
+        match (named.next(), named.next()) {
+            (None, _) => Ok(0),
+            (Some(_), Some(_)) => Err(refused("it is named twice")),
+            (Some(_), None) if coin.token.mint == WRAPPED_SOL => Err(refused("`fund` gives SOL")),
+            (Some(_), None) if coin.withholds => Err(FleetError::Withholds(symbol.clone())),
+            (Some(gift), None) => Ok(gift.target.get()),
         }
     };
     coins.iter().map(target).collect()
@@ -148,9 +153,19 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_withholds_fees_is_not_given() {
-        let coins = [coin("LEVY", Pubkey::new_unique(), true)];
-        let gift = Gift { symbol: "LEVY".into(), target: BaseUnits::new(1) };
-        assert!(matches!(targets(&coins, &[gift]), Err(FleetError::Withholds(_))));
+    fn what_cannot_be_given_is_refused_with_the_reason() {
+        let coins = [
+            coin("SOL", WRAPPED_SOL, false),
+            coin("LEVY", Pubkey::new_unique(), true),
+            coin("USDC", Pubkey::new_unique(), false),
+        ];
+        let refused = |symbols: &[&str]| {
+            let gift = |symbol: &&str| Gift { symbol: (*symbol).to_owned(), target: BaseUnits::new(1) };
+            let gifts: Vec<_> = symbols.iter().map(gift).collect();
+            targets(&coins, &gifts).unwrap_err().to_string()
+        };
+        assert!(refused(&["LEVY"]).contains("withholds a fee"));
+        assert_eq!(refused(&["SOL"]), "SOL cannot be given: `fund` gives SOL");
+        assert_eq!(refused(&["USDC", "usdc"]), "USDC cannot be given: it is named twice");
     }
 }

@@ -13,7 +13,7 @@ use spl_token_2022_interface::{
 };
 
 use crate::{
-    chain::{ChainError, Rpc, rpc::ACCOUNTS_PER_CALL, transaction::associated_account},
+    chain::{ChainError, Owned, Rpc, owned},
     domain::Token,
 };
 
@@ -67,21 +67,12 @@ pub async fn coins(rpc: &Rpc, tokens: &[Token]) -> Result<Vec<Coin>, ChainError>
 /// # Errors
 /// When the chain does not answer.
 pub async fn purses(rpc: &Rpc, coins: &[Coin], wallets: &[Pubkey]) -> Result<Vec<Purse>, ChainError> {
-    let each = 1 + coins.len();
-    let mut purses = Vec::with_capacity(wallets.len());
-    for some in wallets.chunks((ACCOUNTS_PER_CALL / each).max(1)) {
-        let accounts_of = |wallet: &Pubkey| {
-            let tokens: Vec<_> = coins.iter().map(|coin| associated_account(wallet, &coin.token)).collect();
-            std::iter::once(*wallet).chain(tokens)
-        };
-        let keys: Vec<Pubkey> = some.iter().flat_map(accounts_of).collect();
-        let accounts = rpc.accounts(&keys).await?.accounts;
-        purses.extend(accounts.chunks(each).map(|accounts| Purse {
-            lamports: accounts[0].as_ref().map_or(0, |account| account.lamports),
-            pockets: accounts[1..].iter().map(|account| account.as_ref().and_then(pocket)).collect(),
-        }));
-    }
-    Ok(purses)
+    let tokens: Vec<&Token> = coins.iter().map(|coin| &coin.token).collect();
+    let purse = |wallet: Owned| Purse {
+        lamports: wallet.lamports.get(),
+        pockets: wallet.tokens.iter().map(|account| account.as_ref().and_then(pocket)).collect(),
+    };
+    Ok(owned(rpc, wallets, &tokens).await?.into_iter().map(purse).collect())
 }
 
 /// `None` also for what is no token account: lamports that somebody sent to its address before it was made.

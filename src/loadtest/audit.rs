@@ -23,6 +23,8 @@ const REPEATED: usize = 200;
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
+    /// Orders that were to be looked at.
+    pub sample: u64,
     /// Orders that could be looked at.
     pub audited: u64,
     /// Keys that were used again and answered.
@@ -39,7 +41,7 @@ pub async fn audit(
     again: impl Fn(u64) -> (String, String),
 ) -> Findings {
     let chosen = spread(orders, sample);
-    let mut findings = Findings::default();
+    let mut findings = Findings { sample: chosen.len() as u64, ..Findings::default() };
     let mut looks = stream::iter(&chosen)
         .map(|(_, id)| async move { (id, client.get(&format!("/v1/orders/{id}")).await) })
         .buffer_unordered(PARALLEL);

@@ -135,7 +135,9 @@ impl Client {
     /// A page of text at any address; the key goes only to the daemon's own.
     pub async fn text(&self, url: &str) -> Option<String> {
         let request = self.http.get(url);
-        let request = if url.starts_with(&self.base) { self.authorized(request) } else { request };
+        // `http://daemon:80` is also how `http://daemon:8080` and `http://daemon:80@elsewhere` begin.
+        let is_own = url.strip_prefix(&self.base).is_some_and(|path| path.starts_with('/'));
+        let request = if is_own { self.authorized(request) } else { request };
         request.send().await.ok()?.error_for_status().ok()?.text().await.ok()
     }
 
@@ -164,4 +166,35 @@ pub fn micros(text: &str) -> i64 {
         .ok()
         .and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000).ok())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::HeaderMap, routing::get};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A page that says which key came with the question; its port.
+    async fn tells_the_key() -> u16 {
+        let told = |headers: HeaderMap| async move {
+            headers.get(header::AUTHORIZATION).map_or("none".to_owned(), |key| key.to_str().unwrap().to_owned())
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let app = Router::new().route("/metrics", get(told));
+        tokio::spawn(async move { axum::serve(listener, app).await }); // ends with the test's runtime
+        port
+    }
+
+    #[tokio::test]
+    async fn the_key_goes_to_the_daemon_alone_and_to_no_address_that_begins_like_its_own() {
+        let port = tells_the_key().await;
+        let told = |base: String| async move {
+            let client = Client::new(&base, Some("secret".into()), 1, Duration::from_secs(10)).unwrap();
+            client.text(&format!("http://127.0.0.1:{port}/metrics")).await.unwrap()
+        };
+        assert_eq!(told(format!("http://127.0.0.1:{port}/")).await, "Bearer secret");
+        assert_eq!(told(format!("http://127.0.0.1:{}", port / 10)).await, "none");
+    }
 }

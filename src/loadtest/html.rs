@@ -142,8 +142,9 @@ fn rpc(out: &mut String, report: &Report) -> std::fmt::Result {
 fn notes(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(
         out,
-        "<p>Orders looked at afterwards: {}; keys used again: {}; signed again: {}; stream cuts: {}; ends asked for: {}; unanswered: {}.</p>",
+        "<p>Orders looked at afterwards: {} of {}; keys used again: {}; signed again: {}; stream cuts: {}; ends asked for: {}; unanswered: {}.</p>",
         report.audited,
+        report.sample,
         report.repeated_keys,
         report.signed_again,
         report.stream_cuts,

@@ -177,12 +177,7 @@ impl Ledger {
     pub fn answered(&self, n: u64, due: u64, answer: &Answer) -> Option<oneshot::Receiver<()>> {
         let seen = self.now();
         let mut book = self.book();
-        let name = match answer {
-            Answer::Accepted { status, .. } => status.to_string(),
-            Answer::Refused { status, code, .. } => format!("{status} {code}"),
-            Answer::Lost { reason } => (*reason).to_owned(),
-        };
-        *book.answers.entry(name).or_default() += 1;
+        book.count(answer);
         match answer {
             Answer::Accepted { id, at, .. } => book.accept(*id, (n, due), Moment { seen, told: Some(*at) }),
             Answer::Refused { .. } => {
@@ -194,6 +189,13 @@ impl Ledger {
                 None
             }
         }
+    }
+
+    /// An answer, or none, that leaves it open whether the order was taken.
+    pub fn unanswered(&self, n: u64, due: u64, answer: &Answer) {
+        let mut book = self.book();
+        book.count(answer);
+        book.lost.push((n, due));
     }
 
     /// An event.
@@ -243,6 +245,15 @@ impl Ledger {
 }
 
 impl Book {
+    fn count(&mut self, answer: &Answer) {
+        let name = match answer {
+            Answer::Accepted { status, .. } => status.to_string(),
+            Answer::Refused { status, code, .. } => format!("{status} {code}"),
+            Answer::Lost { reason } => (*reason).to_owned(),
+        };
+        *self.answers.entry(name).or_default() += 1;
+    }
+
     fn accept(&mut self, id: Uuid, turn: (u64, u64), moment: Moment) -> Option<oneshot::Receiver<()>> {
         let track = self.orders.entry(id).or_default();
         track.turn = Some(turn);

@@ -20,6 +20,8 @@ mod plot;
 mod report;
 mod scrape;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timeline;
 mod turns;
@@ -30,7 +32,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::{
     task::JoinSet,
-    time::{Instant, interval, sleep, timeout, timeout_at},
+    time::{Instant, interval, sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -62,6 +64,9 @@ const LAST_LOOK: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// The shortest: a daemon that is not there must not be asked a million times.
 const SHORTEST_REST: Duration = Duration::from_millis(20);
+
+/// Refusals that come before the daemon looks at an order's key: given again, it may have been taken all the same.
+const BEFORE_THE_KEY: [&str; 2] = ["rate_limited", "overloaded"];
 
 /// Why there was no load test.
 #[derive(Debug, thiserror::Error)]
@@ -277,10 +282,13 @@ impl Load {
         loop {
             watcher(self.counts(), self.turns.start().elapsed());
             self.ask_again(until).await;
-            let open = self.ledger.open();
-            let lost = self.ledger.book().lost.is_empty();
-            if open.is_empty() && lost || Instant::now() >= until {
+            let nothing_is_open = {
+                let book = self.ledger.book();
+                book.counts.open() == 0 && book.lost.is_empty()
+            };
+            if nothing_is_open || Instant::now() >= until {
                 // What the stream did not tell may have happened all the same. Nobody is waited for who is not there.
+                let open = self.ledger.open();
                 let looked = timeout(LAST_LOOK, audit::find_ends(&self.client, &self.ledger, open)).await;
                 if looked.is_err() {
                     tracing::warn!("the daemon did not answer for all orders without an end");
@@ -291,7 +299,7 @@ impl Load {
             if cursor != heard.0 {
                 heard = (cursor, Instant::now());
             } else if heard.1.elapsed() >= QUIET {
-                let some = open.into_iter().take(ASKED_AT_ONCE).collect();
+                let some = self.ledger.open().into_iter().take(ASKED_AT_ONCE).collect();
                 let _ = timeout_at(until, audit::find_ends(&self.client, &self.ledger, some)).await;
                 heard.1 = Instant::now();
             }
@@ -302,14 +310,24 @@ impl Load {
     /// Gives the orders whose answers were lost once more, under the same keys: whoever took them says so now.
     async fn ask_again(&self, until: Instant) {
         let lost = std::mem::take(&mut self.ledger.book().lost);
-        for (at, (n, due)) in lost.iter().enumerate() {
-            let answer = self.client.give(&self.key(*n), self.mix.body(*n)).await;
-            self.ledger.answered(*n, *due, &answer);
-            // Nobody is there: the others will hear nothing else.
-            if matches!(answer, Answer::Lost { .. }) || Instant::now() >= until {
+        for (at, &(n, due)) in lost.iter().enumerate() {
+            let answer = self.client.give(&self.key(n), self.mix.body(n)).await;
+            let rest = match &answer {
+                Answer::Lost { .. } => Some(LOOK_EVERY),
+                Answer::Refused { code, retry_after, .. } if BEFORE_THE_KEY.contains(&code.as_str()) => {
+                    Some(retry_after.unwrap_or_default().max(LOOK_EVERY))
+                }
+                _ => None,
+            };
+            if rest.is_some() {
+                self.ledger.unanswered(n, due, &answer);
+            } else {
+                self.ledger.answered(n, due, &answer);
+            }
+            // After a rest, because the others will hear nothing else now.
+            if rest.is_some() || Instant::now() >= until {
                 self.ledger.book().lost.extend(&lost[at + 1..]);
-                sleep(LOOK_EVERY).await;
-                return;
+                return sleep_until(until.min(Instant::now() + rest.unwrap_or_default())).await;
             }
         }
     }

@@ -82,6 +82,8 @@ pub struct Report {
     pub set_aside: u64,
     /// What was done twice.
     pub duplicates: Vec<String>,
+    /// Orders whose history and signatures were to be looked at.
+    pub sample: u64,
     /// Orders whose history and signatures were looked at.
     pub audited: u64,
     /// Idempotency keys that were used again.
@@ -235,6 +237,7 @@ impl Report {
             stuck_orders: stuck.into_iter().take(NAMED).collect(),
             set_aside: tracks().filter(|track| track.set_aside && track.ended.is_none()).count() as u64,
             duplicates,
+            sample: ran.findings.sample,
             audited: ran.findings.audited,
             repeated_keys: ran.findings.repeated_keys,
             answers: book.answers.clone(),
@@ -276,9 +279,15 @@ impl Report {
         if !self.duplicates.is_empty() {
             broken.push(format!("{} times something was done twice", self.duplicates.len()));
         }
+        if self.sample > 0 && self.audited == 0 {
+            broken.push(format!("none of {} orders could be looked at for anything done twice", self.sample));
+        }
         let slow = |what: &str, got: Spread, most: Option<Duration>| {
-            let most = most.filter(|most| got.p99 > as_micros(*most))?;
-            Some(format!("{what}: p99 is {:?}, at most {most:?} was asked", Duration::from_micros(got.p99)))
+            let (most, p99) = (most?, Duration::from_micros(got.p99));
+            if got.count == 0 {
+                return Some(format!("{what}: nothing was measured, at most {most:?} was asked"));
+            }
+            (p99 > most).then(|| format!("{what}: p99 is {p99:?}, at most {most:?} was asked"))
         };
         broken.extend(slow("accepted to confirmed", self.seen.stages.confirmed, thresholds.max_p99));
         broken.extend(slow("turn to answer", self.seen.answered, thresholds.max_answer_p99));

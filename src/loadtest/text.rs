@@ -73,8 +73,8 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "looked at {} orders and repeated {} keys; signed again {}; stream cut {} times; {} ends asked for",
-        report.audited, report.repeated_keys, report.signed_again, report.stream_cuts, report.asked_for
+        "looked at {} of {} orders and repeated {} keys; signed again {}; stream cut {} times; {} ends asked for",
+        report.audited, report.sample, report.repeated_keys, report.signed_again, report.stream_cuts, report.asked_for
     )?;
     for order in &report.stuck_orders {
         writeln!(out, "stuck      {order}")?;

@@ -120,11 +120,11 @@ impl Turns {
     }
 }
 
-/// When order `n` is due after the start.
+/// When order `n` is due after the start; never, when that is too far away to be told.
 fn due(n: u64, rate: f64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 orders")]
     let seconds = n as f64 / rate;
-    Duration::from_secs_f64(seconds)
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -151,6 +151,14 @@ mod tests {
         let expected: Vec<_> = (0..30).map(|n| Turn { n, due: Duration::from_millis(n) }).collect();
         assert_eq!(turns, expected);
         assert_eq!(all(Pace::Rate(1_000.0), Length::For(Duration::from_millis(20))).await, expected[..20]);
+    }
+
+    #[tokio::test]
+    async fn a_rate_that_is_next_to_nothing_gives_the_first_order_and_waits() {
+        for rate in [1e-20, f64::MIN_POSITIVE] {
+            let turns = all(Pace::Rate(rate), Length::For(Duration::from_secs(1))).await;
+            assert_eq!(turns, [Turn { n: 0, due: Duration::ZERO }]);
+        }
     }
 
     #[tokio::test]

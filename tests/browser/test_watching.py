@@ -13,6 +13,9 @@ from playwright.sync_api import expect
 from page import DESKTOP, PHONE, SCREENSHOTS, SMALLEST, Page
 from world import Daemon, eventually
 
+# The page's own number, in `stream.js`: when it is further behind, it skips ahead to so many events ago.
+REPLAY = 1_500
+
 
 class Streaming(Page):
     def test_after_a_restart_of_the_daemon_every_event_arrives_once(self):
@@ -49,6 +52,60 @@ class Streaming(Page):
         steps = page.locator("#detail .timeline li")
         expect(steps.last).to_have_attribute("data-event", re.compile("landed|settled"))
         self.assertEqual([int(it.get_attribute("data-seq")) for it in steps.all()], list(range(1, steps.count() + 1)))
+
+    def test_what_the_stream_skips_is_read_with_the_connection(self):
+        page = self.open()
+        with self.world.halted():
+            order = self.daemon.order(amountIn="0.2")
+            self.row(page, order).click()
+            expect(page.locator("#detail .state b")).to_have_text("routing")
+            page.route("**/v1/status", lambda route: route.abort())
+            self.daemon.stop(signal.SIGKILL)
+            expect(page.locator("#connection")).to_have_text("Reconnecting")
+        self.daemon.start()
+        self.daemon.ended(order)
+
+        def skips_everything(route):
+            answer = route.fetch()
+            status = answer.json()
+            # The page goes back by what it replays, which is to where the daemon is: no event of the order is told.
+            status["cursor"] += REPLAY
+            route.fulfill(response=answer, json=status)
+
+        with page.expect_request("**/v1/dead-letters?*"):
+            page.unroute("**/v1/status")
+            page.route("**/v1/status", skips_everything)
+        expect(page.locator("#detail .state b")).to_have_text("confirmed")
+        expect(self.row(page, order)).to_have_attribute("data-status", "confirmed")
+
+    def test_an_order_that_could_not_be_read_once_is_read_again(self):
+        page = self.open()
+        with self.world.halted():
+            order = self.daemon.order(amountIn="0.2")
+            self.row(page, order).click()
+            expect(page.locator("#detail .state b")).to_have_text("routing")
+            page.route(f"**/v1/orders/{order}", lambda route: route.abort())
+        expect(self.row(page, order)).to_have_attribute("data-status", "confirmed")
+        page.unroute(f"**/v1/orders/{order}")
+        expect(page.locator("#detail .state b")).to_have_text("confirmed")
+
+    def test_an_order_that_comes_and_goes_during_a_listing_is_listed_with_the_next_one(self):
+        page = self.open()
+        late = []
+
+        def answers_late(route):
+            late.append((route, route.fetch()))
+
+        page.route("**/v1/orders?limit=*", answers_late, times=1)
+        self.daemon.order(amountIn="0.2")
+        eventually("a listing", lambda: page.wait_for_timeout(20) or late)
+        # It fails before it has a route: only a listing says what it was to pay.
+        missed = self.daemon.order(amountIn="20000")
+        expect(self.row(page, missed)).to_have_attribute("data-status", "failed")
+        eventually("the last event", lambda: page.wait_for_timeout(20) or self.daemon.ended(missed))
+        route, answer = late.pop()
+        route.fulfill(response=answer)
+        expect(self.row(page, missed)).to_contain_text("20,000")
 
     def test_an_outage_of_the_chain_is_told_and_ends(self):
         page = self.open()

@@ -196,7 +196,31 @@ async fn a_treasury_that_has_nothing_says_what_it_needs_or_asks_the_faucet() {
         assert_eq!(world.lamports(&wallet).await, SOL);
     }
     assert_eq!(chaos.counts().of("requestAirdrop").calls, 2, "one that was refused and one for all");
+
+    // Busy for good, and careless about how long.
+    chaos.clear();
+    chaos.add(Rule::new(Fault::TooManyRequests { retry_after: Some(0) }).on(&["requestAirdrop"])).unwrap();
+    let (paid, said) = try_act(&config, &["fund", "100", "--faucet", "--patience", "3s"]).await;
+    assert!(!paid && said.contains("the faucet gave nothing"), "{said}");
+    let asked = chaos.counts().of("requestAirdrop").calls - 2;
+    assert!((1..=4).contains(&asked), "each time after a rest: {asked} times");
+    chaos.clear();
     act(&config, &["prepare"]).await; // what the faucet gave is enough for the token accounts, too
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_leaves_one_alone_whose_name_begins_like_its_own() {
+    let world = World::start(SLOT, 1).await;
+    let config = world.config(&world.embedded());
+    act(&config, &["create", "1"]).await;
+    act(&config, &["create", "1", "--name", "fleet-eu"]).await;
+    let [one, other] = fleet(&world.keys())[..] else { panic!("two wallets") };
+    let lamports = async || (world.lamports(&one).await, world.lamports(&other).await);
+    act(&config, &["fund", "0.1", "--treasury", TREASURY]).await;
+    assert_eq!(lamports().await, (SOL / 10, 0));
+    act(&config, &["fund", "0.2", "--treasury", TREASURY, "--name", "fleet-eu"]).await;
+    act(&config, &["sweep", "--treasury", TREASURY]).await;
+    assert_eq!(lamports().await, (0, SOL / 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

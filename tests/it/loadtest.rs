@@ -170,6 +170,7 @@ async fn a_daemon_that_dies_is_reported_as_it_is() {
     assert_eq!(report["given"].as_u64(), Some(stuck + report["unanswered"].as_u64().unwrap()), "{report}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains(&format!("FAIL {stuck} accepted orders have no end")), "{text}");
+    assert!(text.contains(&format!("FAIL none of {stuck} orders could be looked at")), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,6 +217,8 @@ async fn what_was_asked_of_a_load_and_does_not_hold_fails_it() {
         ("--orders 4 --min-rate 1000000", "orders ended a second"),
         ("--orders 4 --max-p99 1us", "accepted to confirmed: p99"),
         ("--orders 4 --max-answer-p99 1us", "turn to answer: p99"),
+        ("--orders 4 --max-p99 10m --mix SOL/USDC@1000000", "accepted to confirmed: nothing was measured"),
+        ("--orders 0 --max-answer-p99 10m", "turn to answer: nothing was measured"),
         ("--orders 4 --max-failed 3 --mix SOL/USDC@1000000", "4 orders failed or were refused"),
     ] {
         let (status, said) = run(asked).await;
@@ -250,6 +253,16 @@ async fn assert_everything_came_back(world: &World) {
     for wallet in wallets {
         assert_eq!(world.lamports(&wallet).await, 0);
         assert_eq!(world.tokens(&wallet, "USDC").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn the_script_says_which_option_lacks_its_value() {
+    for option in ["--wallets", "--give"] {
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/loadtest-devnet.sh"));
+        let output = within_patience("its end", script.args(["--port", "1", option]).output()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.ends_with(&format!("error: {option} needs a value\n")), "{said}");
     }
 }
 

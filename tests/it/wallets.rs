@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use solana_sdk::pubkey::Pubkey;
 use swapd::{
     chain::{ChainError, Rpc, Wallet},
+    chaos::{Chaos, Fault, Options, Rule, When},
     domain::{BaseUnits, Bps, HourCaps, Lamports, OrderEvent, Rules, Token},
     engine::{Holdings, treasury::TreasuryError},
     store::{self, Reservation, SharedStore},
@@ -15,7 +16,7 @@ use swapd::{
 use crate::{
     store_contract::sample::{reserve, routed, step, stored},
     support::{
-        daemon::{Daemon, World},
+        daemon::{Daemon, Setup, World, command},
         eventually,
     },
 };
@@ -117,6 +118,20 @@ async fn what_open_orders_have_promised_stands_beside_the_balances() {
     assert_eq!(reserved, [("USDC", 777), ("LEVY", 0)]);
     assert_eq!(first.lamports.get(), world.lamports(&wallet).await);
     assert_eq!((second.reserved_lamports.get(), second.open_orders), (0, 0), "another wallet's promises");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faucet_that_is_busy_at_first_funds_a_wallet_and_the_list_shows_it() {
+    let world = World::start(SLOT, 0).await;
+    let chaos = Chaos::start(Options::new(world.chain.rpc_url(), world.chain.ws_url())).await.unwrap();
+    let config = world.config(&Setup { endpoint: Some((chaos.rpc_url(), chaos.ws_url())), ..world.embedded() });
+    let wallet = Wallet::create(&world.keys(), "trader").unwrap().address();
+    let busy = Rule::new(Fault::TooManyRequests { retry_after: Some(1) }).on(&["requestAirdrop"]).when(When::Once);
+    chaos.add(busy).unwrap();
+    let (funded, said) = command(&config, &["wallet", "fund", "trader", "2"]).await;
+    assert!(funded.success() && said.contains(&format!("{wallet}  2 SOL")), "{said}");
+    let (_, said) = command(&config, &["wallet", "list"]).await;
+    assert!(said.contains("trader               2 SOL"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

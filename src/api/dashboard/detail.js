@@ -9,6 +9,8 @@ import { sheet } from "./sheet.js";
 
 /** Between two readings of one order: events come in bursts. */
 const REST = 150;
+/** After a reading that failed: no event need follow that would ask for another. */
+const RETRY = 3_000;
 const NOTHING = "Choose an order to see its timeline, quotes, bounds and signature.";
 const CANCELLABLE = new Set(["pending", "routing", "building"]);
 
@@ -19,6 +21,7 @@ export class Detail {
   #receipt = null;
   #reading = false;
   #again = false;
+  #retry = 0;
 
   /** `closed(id)` is called when the user goes back to the list. */
   constructor(model, closed) {
@@ -81,6 +84,7 @@ export class Detail {
   }
 
   async #read(id) {
+    clearTimeout(this.#retry);
     try {
       const order = await ask(`/v1/orders/${id}`);
       const receipt = hasEnded(order) ? await ask(`/v1/orders/${id}/receipt`) : null;
@@ -92,12 +96,13 @@ export class Detail {
       this.#receipt = receipt;
       this.#draw();
     } catch (error) {
-      if (id === this.#id && !this.#order) {
-        redraw(
-          byId("detail-body"),
-          h("p", { class: "error" }, error.message, " It is read again with the next event."),
-        );
-      }
+      if (id !== this.#id) return void (this.#again = true);
+      const unknown = error.status === 404;
+      if (unknown) this.#order = null;
+      else this.#retry = setTimeout(() => this.refresh(), RETRY);
+      if (this.#order) return;
+      const advice = unknown ? "" : " It is read again in a moment.";
+      redraw(byId("detail-body"), h("p", { class: "error" }, error.message, advice));
     } finally {
       byId("detail-body").removeAttribute("aria-busy");
     }

@@ -36,9 +36,9 @@ export function basisPoints(text) {
   return match ? Number(match[1] + (match[2] ?? "").padEnd(2, "0")) : null;
 }
 
-/** Seconds as milliseconds, or null when they are none. Keeps to digits, as above. */
+/** Seconds as milliseconds, or null when they are none. Keeps to digits, as above; a comma may stand for thousands. */
 export function milliseconds(text) {
-  const match = /^(\d{1,7})(?:[.,](\d{1,3}))?$/.exec(text.trim());
+  const match = /^(\d{1,7})(?:\.(\d{1,3}))?$/.exec(text.trim());
   return match ? Number(match[1] + (match[2] ?? "").padEnd(3, "0")) : null;
 }
 

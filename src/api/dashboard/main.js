@@ -58,9 +58,11 @@ async function list() {
     for (const order of page.orders) model.list(order);
     if (page.nextCursor) model.giveUpDetails(page.nextCursor);
   } catch {
-    // The stream's state tells that the daemon is away; the next event asks again.
+    // The stream's state tells that the daemon is away.
   } finally {
-    listing = 0;
+    // What was first heard of meanwhile is not in it, and may have told its last event already.
+    clearTimeout(listing);
+    listing = model.lacksDetails() ? setTimeout(list, LISTING_REST) : 0;
   }
 }
 
@@ -84,7 +86,7 @@ async function begin() {
     // The listing is read after the cursor: what is stored in between comes by event as well.
     await list();
     // A little of what has been is replayed, so that the plot has something to show.
-    const stream = new Stream(Math.max(0, cursor - REPLAY / 2), { event: heard, state: showConnection, gap });
+    const stream = new Stream(Math.max(0, cursor - REPLAY / 2), { event: heard, state: connected, gap });
     stream.start();
     status.read();
     control.read();
@@ -94,6 +96,14 @@ async function begin() {
     showConnection(error.status === 401 ? "refused" : "waiting", START_REST);
     if (error.status !== 401) setTimeout(begin, START_REST);
   }
+}
+
+/** Each connection brings what was missed as events, but for a gap: what is shown beside the list is read once more. */
+function connected(state, rest) {
+  showConnection(state, rest);
+  if (state !== "live") return;
+  detail.refresh();
+  deadLetters.read();
 }
 
 /** The stream skipped ahead, or the daemon has another store. */

@@ -18,6 +18,8 @@ const REFRESH = 10_000;
 const UNCLEAR =
   "It is not known whether it took the order. Press Swap again: with the same key it is one order either way.";
 const FIELDS = ["token-in", "token-out", "amount", "slippage", "wallet", "expiry"];
+/** The page itself sets thousands apart with commas: read as a point, one would trade a thousandth. */
+const COMMA = "A comma can stand for thousands or for decimals. Write 1500, or 1.5 with a point.";
 /** Seven days, the daemon's limit. */
 const LONGEST_EXPIRY = 604_800_000;
 
@@ -79,7 +81,7 @@ export class Ticket {
   }
 
   #amount() {
-    return byId("amount").value.trim().replace(",", ".");
+    return byId("amount").value.trim();
   }
 
   #exactIn() {
@@ -126,6 +128,10 @@ export class Ticket {
 
   /** The fields of a quote and of an order, or null with the error at its field. */
   #read() {
+    if (this.#amount().includes(",")) {
+      this.#error("amount", COMMA);
+      return null;
+    }
     const slippageBps = basisPoints(byId("slippage").value);
     if (slippageBps === null || slippageBps > this.#highest) {
       this.#error("slippage", `Give a percentage from 0 to ${percent(this.#highest)} with at most two decimals.`);
@@ -171,19 +177,19 @@ export class Ticket {
       return byId("amount").focus();
     }
     const fields = this.#read();
-    if (!fields) return byId("slippage").focus();
-    const order = this.#choices(fields);
-    if (!order) return byId("expiry").focus();
+    const order = fields && this.#choices(fields);
+    if (!order) return this.#form.querySelector('[aria-invalid="true"]').focus();
+    const dryRun = this.#isDryRun();
     this.#busy(true);
     byId("rehearsal").hidden = true;
     try {
-      if (this.#isDryRun()) return await this.#rehearse(order);
+      if (dryRun) return await this.#rehearse(order);
       const placed = await submit(order);
       write(byId("submitted"), "Order placed. Watch it under Orders.");
       this.placed(placed);
     } catch (error) {
       this.#orderRefused = true;
-      this.#refused(error, true);
+      this.#refused(error, { focus: true, unclear: !dryRun });
     } finally {
       this.#busy(false);
     }
@@ -197,7 +203,7 @@ export class Ticket {
     if (!expiry) return order;
     order.expiresInMs = milliseconds(expiry);
     if (order.expiresInMs >= 1 && order.expiresInMs <= LONGEST_EXPIRY) return order;
-    this.#error("expiry", "Give seconds, from 0.001 to 604800, which is seven days, or nothing.");
+    this.#error("expiry", "Give seconds without commas, from 0.001 to 604800, which is seven days, or nothing.");
     return null;
   }
 
@@ -217,10 +223,10 @@ export class Ticket {
     this.#form.setAttribute("aria-busy", String(sending));
   }
 
-  /** Shows an error at its field, or under the form when it belongs to none. */
-  #refused(error, focus = false) {
+  /** Shows an error at its field, or under the form when it belongs to none. `unclear`: unanswered, there may be an order. */
+  #refused(error, { focus = false, unclear = false } = {}) {
     if (error instanceof NoAnswer) {
-      return this.#error(null, focus ? `${error.message} ${UNCLEAR}` : error.message);
+      return this.#error(null, unclear ? `${error.message} ${UNCLEAR}` : error.message);
     }
     const { what, advice } = explain(error.code);
     const field = fieldOf(error.code ?? "", error.message);

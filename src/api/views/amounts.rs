@@ -11,8 +11,6 @@ use crate::domain::{BaseUnits, Fill};
 const SIGNIFICANT_DIGITS: usize = 12;
 /// Decimals of a price at most.
 const MOST_DECIMALS: usize = 24;
-/// Decimals of a lamport amount in SOL.
-pub const SOL_DECIMALS: u8 = 9;
 
 /// An amount in both of its forms.
 pub fn amount(amount: BaseUnits, decimals: u8) -> Value {

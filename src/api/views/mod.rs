@@ -14,7 +14,7 @@ use std::sync::Arc;
 use solana_sdk::signature::Signature;
 
 pub use self::{
-    amounts::{SOL_DECIMALS, amount, number, price, ratio, timestamp},
+    amounts::{amount, number, price, ratio, timestamp},
     order::{set_aside, unreadable},
 };
 use crate::domain::Rules;

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 use solana_sdk::signature::Signature;
 
-use super::{SOL_DECIMALS, Views, amount, price, timestamp};
+use super::{Views, amount, price, timestamp};
 use crate::{
-    domain::{BaseUnits, ErrorCode, Failure, Fill, Order, OrderStatus, SetAside, StoredEvent, Swap, VenueId},
+    domain::{
+        BaseUnits, ErrorCode, Failure, Fill, Order, OrderStatus, SOL_DECIMALS, SetAside, StoredEvent, Swap, VenueId,
+    },
     store::{AttemptRow, Unreadable},
 };
 

@@ -4,10 +4,10 @@
 
 use serde_json::{Value, json};
 
-use super::{SOL_DECIMALS, Views, amount};
+use super::{Views, amount};
 use crate::{
     chain::transaction::WRAPPED_SOL,
-    domain::{BaseUnits, Lamports, NewOrder},
+    domain::{BaseUnits, Lamports, NewOrder, SOL_DECIMALS},
     engine::rehearsal::{Rehearsed, Simulated},
 };
 

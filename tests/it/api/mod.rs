@@ -4,6 +4,7 @@ mod acts;
 mod compat;
 mod dashboard;
 mod events;
+mod front;
 mod gallery;
 mod openapi;
 mod rest;
