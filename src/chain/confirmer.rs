@@ -38,6 +38,8 @@ const HINTED_POLLS: u32 = 5;
 const HINTED_LOOKS: u8 = 5;
 /// Hints that are remembered until their signature is handed in: a socket can be quicker than the answer to a send.
 const EARLY_HINTS: usize = 256;
+/// A block time measured over a standstill of finality is a long one: it must not put off the search after it.
+const SLOWEST_BLOCK: Duration = Duration::from_secs(2);
 /// Attempts that may wait to be taken up; a sender waits when it is full.
 const INBOX: usize = 1_024;
 /// Reports that may wait for an order's task: there are at most this many kinds before the last.
@@ -328,7 +330,7 @@ impl ConfirmerTask {
     /// fast as they were measured to. Saves questions whose answer is known, and decides nothing.
     fn may_have_expired(&self) -> bool {
         let (Some((height, at)), Some(block_time)) = (self.finalized, self.tip.block_time()) else { return true };
-        let blocks = at.elapsed().as_millis() * 2 / block_time.as_millis().max(1) + 1;
+        let blocks = at.elapsed().as_millis() * 2 / block_time.min(SLOWEST_BLOCK).as_millis().max(1) + 1;
         let highest = height.0.saturating_add(u64::try_from(blocks).unwrap_or(u64::MAX));
         self.in_flight.values().any(|flight| flight.attempt.last_valid_block_height.0 <= highest)
     }

@@ -296,3 +296,16 @@ async fn the_finalized_height_is_not_asked_for_while_it_cannot_have_passed_a_bou
     tokio::time::advance(BLOCK * 4).await;
     assert!(task.may_have_expired(), "if blocks came twice as fast as they were measured to");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_block_time_that_was_measured_over_a_standstill_does_not_put_off_the_search() {
+    let mut task = idle(&Node::always(Reply::Silence).await);
+    task.take_up(just_sent());
+    task.tip.saw_finalized(BlockHeight(1), Instant::now());
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    task.tip.saw_finalized(BlockHeight(BOUND - 60), Instant::now());
+    assert!(task.tip.block_time() > Some(Duration::from_secs(30)));
+    task.finalized = Some((BlockHeight(BOUND - 60), Instant::now()));
+    tokio::time::advance(SLOWEST_BLOCK * 60 / 2).await;
+    assert!(task.may_have_expired());
+}
