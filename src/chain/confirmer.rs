@@ -67,7 +67,7 @@ pub struct Settings {
 pub enum Report {
     /// Nobody could say for a while; it is still being asked.
     Unknown(String),
-    /// In a block that stays, at commitment `confirmed`, with the transaction's error if it failed.
+    /// In a block that stays, at commitment `confirmed`.
     Landed {
         /// The block's slot.
         slot: Slot,
@@ -234,7 +234,8 @@ impl ConfirmerTask {
             self.next_poll = self.next_poll.max(Instant::now() + self.settings.poll);
         }
         self.in_flight.insert(signature, arrival);
-        if self.early.contains(&signature) {
+        if let Some(place) = self.early.iter().position(|early| *early == signature) {
+            self.early.remove(place);
             self.hear(Hint::Of(signature));
         }
     }
@@ -244,6 +245,7 @@ impl ConfirmerTask {
         if let Hint::Of(signature) = hint {
             match self.in_flight.get_mut(&signature) {
                 Some(flight) => flight.looks = HINTED_LOOKS,
+                None if self.early.contains(&signature) => return,
                 None => {
                     self.early.truncate(EARLY_HINTS - 1);
                     return self.early.push_front(signature);

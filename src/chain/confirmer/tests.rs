@@ -265,6 +265,15 @@ async fn a_hint_hurries_the_poll_only_for_what_is_in_flight_also_when_it_came_fi
     assert_eq!(task.next_poll, early, "the socket was quicker than the answer to the send");
 
     let mut task = idle(&Node::always(Reply::Silence).await);
+    task.hear(hint);
+    for _ in 0..EARLY_HINTS {
+        task.hear(Hint::Of(Signature::from([9; 64])));
+    }
+    task.take_up(just_sent());
+    assert_eq!(task.next_poll, early, "another one that many tell of takes one place");
+    assert_eq!(task.early, [Signature::from([9; 64])], "what was taken up needs none any more");
+
+    let mut task = idle(&Node::always(Reply::Silence).await);
     task.take_up(just_sent());
     task.hear(Hint::Anything);
     assert_eq!(task.next_poll, early, "nobody listened for a while");
