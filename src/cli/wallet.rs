@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{fleet, keys_dir};
 use crate::{
     app::connect_rpc,
-    chain::Wallet,
+    chain::{Wallet, rpc::ACCOUNTS_PER_CALL},
     config::Config,
     domain::{BaseUnits, Lamports},
 };
@@ -82,7 +82,7 @@ async fn list(config: &Config, dir: Option<PathBuf>, json: bool) -> anyhow::Resu
         Ok(rpc) => {
             let keys: Vec<_> = wallets.iter().map(Wallet::address).collect();
             let mut lamports = Vec::with_capacity(keys.len());
-            for chunk in keys.chunks(100) {
+            for chunk in keys.chunks(ACCOUNTS_PER_CALL) {
                 let snapshot = rpc.accounts(chunk).await.context("cannot read the balances")?;
                 lamports.extend(snapshot.accounts.into_iter().map(|account| account.map_or(0, |it| it.lamports)));
             }
