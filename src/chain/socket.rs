@@ -3,7 +3,7 @@
 //! Owns one connection, what was subscribed to on it, and the rests between one connection and the next. The client
 //! library's own socket gives each subscription a queue, without a bound: it loses the order in which things were told, and
 //! only that order says that a block has been told whole. Ends when the node does not answer, is silent or refuses
-//! something. Never connects by itself, and never decides what is told means.
+//! something. Never connects by itself, and never says what the words mean.
 
 #[cfg(test)]
 pub(super) mod stub;

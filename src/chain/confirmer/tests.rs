@@ -2,15 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
     chain::rpc::node_stub::{Node, Reply, over},
-    domain::{BaseUnits, Commitment, Lamports, VenueId},
+    domain::{Attempt, BaseUnits, Commitment, Lamports, Slot, VenueId},
 };
 
 const BOUND: u64 = 150;
@@ -106,7 +107,7 @@ async fn looks(first: &[Says], then: &[Says]) -> (Option<Report>, Option<Report>
     let arrival = task.arrivals.recv().await.unwrap();
     task.in_flight.insert(arrival.attempt.signature, arrival);
     task.look().await;
-    let before = watch.reports.try_recv().ok().map(|report| *report);
+    let before = watch.next().now_or_never().flatten();
     for (at, says) in then.iter().enumerate() {
         nodes[at].now(node(*says));
     }
@@ -242,8 +243,7 @@ fn idle(node: &Node) -> ConfirmerTask {
 
 /// The attempt as it is handed in after its first send.
 fn just_sent() -> InFlight {
-    let (reports, _) = mpsc::channel(REPORTS);
-    InFlight { attempt: attempt().into(), reports, sent_at: Some(Instant::now()), looks: 0, told_unknown: false }
+    InFlight::new(attempt().into(), true).0
 }
 
 #[tokio::test(start_paused = true)]
