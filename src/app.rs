@@ -129,7 +129,7 @@ impl App {
 
         let control = Control::open(outside.store.clone(), config.control.pause_file.clone()).await;
         let control = Arc::new(control.context("the kill switch cannot be read")?);
-        let (halt, halting) = Halt::new(outside.rpc.clone());
+        let (halt, halting) = Halt::new(outside.rpc.clone(), tip.clone());
         let mut app = Self {
             role,
             addresses: Vec::new(),

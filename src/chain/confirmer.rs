@@ -6,6 +6,7 @@
 //! a silent witness delays nobody who has landed. A time-out, an RPC error or a lagging node proves nothing and is
 //! reported as such. Never signs, stores or changes anything, and never calls a time-out an expiry.
 
+mod flight;
 mod search;
 
 use std::{
@@ -19,14 +20,18 @@ use solana_sdk::signature::Signature;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::search::{Past, Search, search};
+pub use self::flight::{Report, Signed, Watch};
+use self::{
+    flight::InFlight,
+    search::{Past, Search, search},
+};
 use super::{
     ChainError, Rpc, SendAnswer, SignatureState, Tip,
     hints::{Hint, Hints},
     rpc::{FinalizedTip, SIGNATURES_PER_CALL, Testimony},
 };
 use crate::{
-    domain::{Absence, Attempt, BlockHeight, ExpiryProof, Slot, StatusAnswer},
+    domain::{Absence, BlockHeight, ExpiryProof, StatusAnswer},
     metrics as names,
 };
 
@@ -38,10 +43,10 @@ const HINTED_POLLS: u32 = 5;
 const HINTED_LOOKS: u8 = 5;
 /// Hints that are remembered until their signature is handed in: a socket can be quicker than the answer to a send.
 const EARLY_HINTS: usize = 256;
+/// A block time measured over a standstill of finality is a long one: it must not put off the search after it.
+const SLOWEST_BLOCK: Duration = Duration::from_secs(2);
 /// Attempts that may wait to be taken up; a sender waits when it is full.
 const INBOX: usize = 1_024;
-/// Reports that may wait for an order's task: there are at most this many kinds before the last.
-const REPORTS: usize = 8;
 /// Endpoints that must say that a signature is absent, where so many are configured.
 const WITNESSES: usize = 2;
 
@@ -58,57 +63,6 @@ pub struct Settings {
     pub rebroadcast_per_attempt: Duration,
     /// How long no answer at all may last before the outcome is called unknown.
     pub unknown_after: Duration,
-}
-
-/// What is known of one attempt. After `Landed` or `Expired` nothing more comes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Report {
-    /// Nobody could say for a while; it is still being asked.
-    Unknown(String),
-    /// In a block that stays, at commitment `confirmed`, with the transaction's error if it failed.
-    Landed {
-        /// The block's slot.
-        slot: Slot,
-        /// What was said of it, with the transaction's error if it failed.
-        answer: StatusAnswer,
-    },
-    /// It can never land any more.
-    Expired(ExpiryProof),
-}
-
-/// A channel takes room for 32 of what it carries, and there is one for each attempt in flight.
-type Boxed = Box<Report>;
-
-/// One attempt's reports, in order. Dropping it ends the watch.
-pub struct Watch {
-    reports: mpsc::Receiver<Boxed>,
-}
-
-impl Watch {
-    /// The next report; `None` when the confirmer has stopped. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Report> {
-        self.reports.recv().await.map(|report| *report)
-    }
-}
-
-/// Signed bytes, and what decides whether they can still land.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed {
-    /// The transaction's first signature: its identity.
-    pub signature: Signature,
-    /// The bytes that are sent, always the same.
-    pub wire: Arc<[u8]>,
-    /// The last block height at which it can land; of the same reply as its blockhash.
-    pub last_valid_block_height: BlockHeight,
-    /// The slot of that reply; nodes behind it do not know the blockhash yet.
-    pub context_slot: Slot,
-}
-
-impl From<Attempt> for Signed {
-    fn from(attempt: Attempt) -> Self {
-        let Attempt { signature, wire, last_valid_block_height, context_slot, .. } = attempt;
-        Self { signature, wire, last_valid_block_height, context_slot }
-    }
 }
 
 /// Where attempts are handed in.
@@ -148,23 +102,10 @@ impl Confirmer {
 
     /// Watches an attempt from now on, sending its bytes again as long as they can land. `None` once stopped.
     pub async fn watch(&self, attempt: impl Into<Signed>, sent: bool) -> Option<Watch> {
-        let (sender, reports) = mpsc::channel(REPORTS);
-        let attempt = attempt.into();
-        let in_flight =
-            InFlight { attempt, reports: sender, sent_at: sent.then(Instant::now), looks: 0, told_unknown: false };
+        let (in_flight, watch) = InFlight::new(attempt.into(), sent);
         self.inbox.send(in_flight).await.ok()?;
-        Some(Watch { reports })
+        Some(watch)
     }
-}
-
-struct InFlight {
-    attempt: Signed,
-    reports: mpsc::Sender<Boxed>,
-    /// `None` until this process has sent it.
-    sent_at: Option<Instant>,
-    /// Early polls that a hint is still worth.
-    looks: u8,
-    told_unknown: bool,
 }
 
 /// The loop behind `Confirmer`.
@@ -232,7 +173,8 @@ impl ConfirmerTask {
             self.next_poll = self.next_poll.max(Instant::now() + self.settings.poll);
         }
         self.in_flight.insert(signature, arrival);
-        if self.early.contains(&signature) {
+        if let Some(place) = self.early.iter().position(|early| *early == signature) {
+            self.early.remove(place);
             self.hear(Hint::Of(signature));
         }
     }
@@ -242,6 +184,7 @@ impl ConfirmerTask {
         if let Hint::Of(signature) = hint {
             match self.in_flight.get_mut(&signature) {
                 Some(flight) => flight.looks = HINTED_LOOKS,
+                None if self.early.contains(&signature) => return,
                 None => {
                     self.early.truncate(EARLY_HINTS - 1);
                     return self.early.push_front(signature);
@@ -257,7 +200,7 @@ impl ConfirmerTask {
 
     /// One look at everything in flight.
     async fn round(&mut self) {
-        self.in_flight.retain(|_, flight| !flight.reports.is_closed());
+        self.in_flight.retain(|_, flight| flight.is_watched());
         for flight in self.in_flight.values_mut() {
             flight.looks = flight.looks.saturating_sub(1);
         }
@@ -328,7 +271,7 @@ impl ConfirmerTask {
     /// fast as they were measured to. Saves questions whose answer is known, and decides nothing.
     fn may_have_expired(&self) -> bool {
         let (Some((height, at)), Some(block_time)) = (self.finalized, self.tip.block_time()) else { return true };
-        let blocks = at.elapsed().as_millis() * 2 / block_time.as_millis().max(1) + 1;
+        let blocks = at.elapsed().as_millis() * 2 / block_time.min(SLOWEST_BLOCK).as_millis().max(1) + 1;
         let highest = height.0.saturating_add(u64::try_from(blocks).unwrap_or(u64::MAX));
         self.in_flight.values().any(|flight| flight.attempt.last_valid_block_height.0 <= highest)
     }
@@ -407,16 +350,6 @@ impl ConfirmerTask {
             .await;
         for signature in already_there {
             self.hear(Hint::Of(signature));
-        }
-    }
-}
-
-impl InFlight {
-    /// Never blocks the loop: a full channel means that the order's task has not read the last reports yet, and the
-    /// last report is repeated by the next look at the store.
-    fn report(&self, report: Report) {
-        if self.reports.try_send(Box::new(report)).is_err() {
-            tracing::debug!(signature = %self.attempt.signature, "nobody reads this attempt's reports any more");
         }
     }
 }

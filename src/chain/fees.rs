@@ -5,19 +5,21 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
-use super::{Rpc, one_read::OneRead};
+use super::{Rpc, lock, one_read::OneRead};
 use crate::domain::Lamports;
 
 const MAX_AGE: Duration = Duration::from_secs(20);
 /// From this age on the level is read again while it is still offered.
 const AHEAD: Duration = Duration::from_secs(10);
+/// Pools whose levels are kept. An order may name any pool, so there must be a most.
+const POOLS: usize = 1_024;
 /// Which of the recent fees is offered: high enough to be served, low enough not to lead.
 const PERCENTILE: usize = 75;
 const MICRO_LAMPORTS: u128 = 1_000_000;
@@ -39,10 +41,24 @@ pub struct Fees {
     recent: Mutex<HashMap<Pubkey, Arc<OneRead<Level>>>>,
 }
 
-/// What others pay in one pool.
+/// What others pay in one pool; `None` when nobody could say.
+#[derive(Clone, Copy)]
 struct Level {
-    price: u64,
+    price: Option<u64>,
     read_at: Instant,
+}
+
+impl Level {
+    /// Whether it may still be offered.
+    fn is_good(&self) -> bool {
+        self.read_at.elapsed() <= MAX_AGE
+    }
+
+    /// A read ahead that failed leaves what is still good as it was, and as old: it is soon tried again.
+    fn or(self, last: &Self) -> Self {
+        let keeps_last = self.price.is_none() && last.price.is_some() && last.is_good();
+        if keeps_last { *last } else { self }
+    }
 }
 
 impl Fees {
@@ -59,28 +75,38 @@ impl Fees {
     /// The offer for a transaction that writes `contended` and asks for `units`. Without an answer the floor is
     /// offered: an unknown fee level is no reason to stop.
     pub async fn offer(&self, pool: Pubkey, contended: &[Pubkey], units: u32) -> PriorityFee {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).entry(pool).or_default().clone();
+        let recent = self.of(pool);
         let read = || {
             let (rpc, contended) = (self.rpc.clone(), contended.to_vec());
             async move {
                 let price = match rpc.recent_fees(&contended).await {
-                    Ok(fees) => percentile(fees),
+                    Ok(fees) => Some(percentile(fees)),
                     Err(error) => {
-                        tracing::debug!(%error, "no recent fees, offering the floor");
-                        0
+                        tracing::debug!(%error, "no recent fees");
+                        None
                     }
                 };
                 Ok(Level { price, read_at: Instant::now() })
             }
         };
-        let level = recent.get(|level: &Level| level.read_at.elapsed() <= MAX_AGE, read).await;
-        let price = level.map_or(0, |level| {
+        let price = recent.get(Level::is_good, read).await.ok().and_then(|level| {
             if level.read_at.elapsed() > AHEAD {
                 recent.read_ahead(read);
             }
             level.price
         });
-        bounded(price.max(self.floor), units, self.cap)
+        bounded(price.unwrap_or(0).max(self.floor), units, self.cap)
+    }
+
+    fn of(&self, pool: Pubkey) -> Arc<OneRead<Level>> {
+        let mut recent = lock(&self.recent);
+        if recent.len() >= POOLS && !recent.contains_key(&pool) {
+            recent.retain(|_, read| read.last().is_some_and(|level| level.is_good()));
+            if recent.len() >= POOLS {
+                recent.clear();
+            }
+        }
+        recent.entry(pool).or_insert_with(|| Arc::new(OneRead::merging(Level::or))).clone()
     }
 }
 
@@ -125,12 +151,49 @@ mod tests {
         assert_eq!([offered().await, offered().await], [100, 100]);
         tokio::time::advance(AHEAD + Duration::from_millis(1)).await;
         assert_eq!(offered().await, 100, "nobody waits for the next one");
-        node.asked_times(2).await;
-        // Time is stopped and moves only when nothing else does: by then the answer is taken in.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(offered().await, 200);
+        soon(async || offered().await == 200).await;
+        assert_eq!(node.asked().len(), 2);
         tokio::time::advance(MAX_AGE + Duration::from_millis(1)).await;
         assert_eq!(offered().await, 300, "too old to be offered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_ahead_that_fails_leaves_the_level_that_is_still_good() {
+        let node = Node::always(Reply::Result(json!([{"slot": 1, "prioritizationFee": 100}]))).await;
+        let fees = Fees::new(Arc::new(over(&[&node], Duration::from_secs(60))), 1, Lamports::new(1_000_000));
+        let pool = Pubkey::new_unique();
+        let offered = || async { fees.offer(pool, &[pool], 1_000).await.price };
+        assert_eq!(offered().await, 100);
+        tokio::time::advance(AHEAD + Duration::from_millis(1)).await;
+        node.now(|_, _| Reply::Error(-32602));
+        soon(async || {
+            assert_eq!(offered().await, 100);
+            node.asked().len() == 4 // the failure is not kept: it is asked again
+        })
+        .await;
+        tokio::time::advance(MAX_AGE).await;
+        assert_eq!(offered().await, 1, "too old: the floor");
+    }
+
+    /// Looks again until it is so, for much less than a level is good.
+    async fn soon(condition: impl AsyncFn() -> bool) {
+        for _ in 0..1_000 {
+            if condition().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("it never came to that");
+    }
+
+    #[tokio::test]
+    async fn levels_of_pools_that_nobody_trades_any_more_are_forgotten() {
+        let node = Node::always(Reply::Silence).await;
+        let fees = Fees::new(Arc::new(over(&[&node], Duration::from_secs(60))), 1, Lamports::new(1_000_000));
+        for _ in 0..=POOLS {
+            fees.of(Pubkey::new_unique());
+        }
+        assert!(fees.recent.lock().unwrap().len() <= POOLS);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Rpc, pace::Pace};
+use super::{Rpc, Tip};
 use crate::domain::BlockHeight;
 
 /// Between two looks.
@@ -34,9 +34,9 @@ pub struct Halt {
 
 impl Halt {
     /// The handle, and the task that whoever owns the tasks must run.
-    pub fn new(rpc: Arc<Rpc>) -> (Self, HaltTask) {
+    pub fn new(rpc: Arc<Rpc>, tip: Arc<Tip>) -> (Self, HaltTask) {
         let halt = Self::default();
-        (halt.clone(), HaltTask { rpc, halt, growth: None, pace: Pace::default() })
+        (halt.clone(), HaltTask { rpc, tip, halt, growth: None })
     }
 
     /// True while nothing should be signed.
@@ -53,10 +53,10 @@ impl Halt {
 /// The loop behind `Halt`.
 pub struct HaltTask {
     rpc: Arc<Rpc>,
+    /// Is told every height, so that every role has a block time: an api process reads no blockhashes.
+    tip: Arc<Tip>,
     halt: Halt,
     growth: Option<Growth>,
-    /// Of the finalized height, so that every role has it: an api process reads no blockhashes.
-    pace: Pace,
 }
 
 /// The greatest finalized height and since when it is the greatest.
@@ -87,9 +87,9 @@ impl HaltTask {
         let seen = self.rpc.finalized_height().await.ok().filter(|height| height.0 > 0);
         let now = Instant::now();
         if let Some(height) = seen {
-            self.pace.note(height, now);
+            self.tip.saw_finalized(height, now);
         }
-        let stopped = self.weigh(seen, now, standstill(self.pace.block_time()));
+        let stopped = self.weigh(seen, now, standstill(self.tip.finalized_block_time()));
         if stopped != self.halt.stopped.swap(stopped, Ordering::Relaxed) {
             if stopped {
                 tracing::error!(height = ?seen, "the cluster's finality has stopped: nothing is signed until it goes on");
@@ -131,6 +131,14 @@ mod tests {
     use super::*;
     use crate::chain::rpc::node_stub::{Node, Reply, over};
 
+    /// The handle, the task and the tip of a daemon that asks this node.
+    fn scene(node: &Node) -> (Halt, HaltTask, Arc<Tip>) {
+        let rpc = Arc::new(over(&[node], Duration::from_secs(60)));
+        let tip = Arc::new(Tip::new(rpc.clone()));
+        let (halt, task) = Halt::new(rpc, tip.clone());
+        (halt, task, tip)
+    }
+
     /// What the node says at each look, and whether signing then stands still.
     async fn looks(said: &[Option<u64>]) -> Vec<bool> {
         let next = Arc::new(Mutex::new(Some(0_u64)));
@@ -140,8 +148,7 @@ mod tests {
             None => Reply::Error(-32005),
         })
         .await;
-        let rpc = Arc::new(over(&[&node], Duration::from_secs(60)));
-        let (halt, mut task) = Halt::new(rpc);
+        let (halt, mut task, _) = scene(&node);
         let mut stopped = Vec::new();
         for height in said {
             *next.lock().unwrap() = *height;
@@ -186,13 +193,15 @@ mod tests {
                 Reply::Result(json!(1 + u64::try_from(blocks).unwrap()))
             })
             .await;
-            let (halt, mut task) = Halt::new(Arc::new(over(&[&node], Duration::from_secs(60))));
+            let (halt, mut task, tip) = scene(&node);
             let mut noticed = None;
             while noticed.is_none() {
                 task.look().await;
                 noticed = halt.is_stopped().then(|| start.elapsed());
                 tokio::time::advance(EVERY).await;
             }
+            let measured = tip.block_time().expect("known also where nobody asks for a blockhash");
+            assert!(measured.abs_diff(block_time) <= block_time / 10, "{block_time:?} measured as {measured:?}");
             let after = noticed.unwrap() - stops_after;
             let meant = (block_time * BLOCKS).max(SHORTEST);
             assert!(after >= meant * 9 / 10 - EVERY && after <= meant * 11 / 10 + EVERY, "{block_time:?}: {after:?}");

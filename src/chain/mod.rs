@@ -4,7 +4,7 @@
 //! `tip` remembers the newest blockhash, `fees` what others pay, `snapshots` the pools' accounts, `told` hears what becomes
 //! of them; what many ask for at once is `one_read`, what many wallets own is `owned`. `wallet` signs, `transaction` builds,
 //! `confirmer` sends the same bytes until it can prove what became of them, `push` and `records` hear of them and give it
-//! `hints` when to look, and `records` keeps what a landed one did.
+//! `hints` when to look, and `records` keeps what a landed one did. All that is heard comes through a `socket`.
 //! Knows nothing of orders or venues.
 
 pub mod confirmer;
@@ -19,10 +19,13 @@ pub mod push;
 pub mod records;
 pub mod rpc;
 pub mod snapshots;
+mod socket;
 pub mod tip;
 pub mod told;
 pub mod transaction;
 pub mod wallet;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use confirmer::{Confirmer, Report, Signed, Watch};
 pub use halt::Halt;
@@ -33,3 +36,8 @@ pub use snapshots::Snapshots;
 pub use tip::Tip;
 pub use told::Told;
 pub use wallet::{Wallet, WalletError};
+
+/// Whoever panicked with it left it whole: what is kept under these locks is changed at one stroke.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

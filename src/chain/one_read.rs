@@ -6,7 +6,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use futures_util::{
@@ -15,7 +15,7 @@ use futures_util::{
 };
 use tokio::task::JoinSet;
 
-use super::ChainError;
+use super::{ChainError, lock};
 
 type Reading<T> = BoxFuture<'static, Result<Arc<T>, ChainError>>;
 
@@ -85,7 +85,7 @@ impl<T: Send + Sync + 'static> OneRead<T> {
             return;
         }
         let reading = self.reading(read);
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ahead = lock(&self.ahead);
         while ahead.try_join_next().is_some() {}
         ahead.spawn(async move {
             if let Err(error) = reading.await {
@@ -132,10 +132,6 @@ impl<T> State<T> {
     fn on_its_way(&self) -> Option<Shared<Reading<T>>> {
         self.on_its_way.as_ref().and_then(WeakShared::upgrade).filter(|reading| reading.peek().is_none())
     }
-}
-
-fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

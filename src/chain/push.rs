@@ -3,19 +3,19 @@
 //! Owns the WebSocket connection and its signature subscriptions. What it hears is a hint and nothing else: a
 //! notification may be lost, late, doubled or wrong, so it only wakes the confirmer, which asks for the status.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use serde_json::{Value, json};
 use solana_commitment_config::CommitmentConfig;
-use solana_pubsub_client::nonblocking::pubsub_client::PubsubClient;
 use solana_rpc_client_api::config::RpcSignatureSubscribeConfig;
 use solana_sdk::signature::Signature;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Tip,
     hints::{Hint, Hints},
+    socket::{Ended, News, Rests, Socket},
     tip::BLOCKHASH_LIFE,
 };
 
@@ -23,13 +23,10 @@ use super::{
 const MAX_SUBSCRIPTIONS: usize = 100;
 /// Signatures that may wait to be subscribed; more are left to the poll.
 const INBOX: usize = 256;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A signature is decided within this many blocks: the life of its blockhash, and what finality may take after it.
 const DECIDED_WITHIN: u32 = BLOCKHASH_LIFE + 50;
 /// How long a subscription is kept while nobody knows what a block takes.
 const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(600);
-const FIRST_REST: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// Where signatures are handed in.
 #[derive(Clone)]
@@ -63,57 +60,57 @@ pub struct PushTask {
 impl PushTask {
     /// Runs until `shutdown`, reconnecting with growing rests.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut rest = FIRST_REST;
+        let mut rests = Rests::default();
         while !shutdown.is_cancelled() {
-            match tokio::time::timeout(CONNECT_TIMEOUT, PubsubClient::new(&self.url)).await {
-                Ok(Ok(client)) => {
-                    rest = FIRST_REST;
-                    self.listen(&client, &shutdown).await;
-                    // What happened while the socket was down was not announced: look once.
-                    self.hints.give(Hint::Anything);
-                    let _ = tokio::time::timeout(CONNECT_TIMEOUT, client.shutdown()).await;
+            let mut listened = false;
+            if let Some(mut socket) = Socket::open(&self.url, "signature", &shutdown).await {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    Err(Ended) = self.listen(&mut socket, &mut listened) => {}
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "no push connection, polling goes on"),
-                Err(_) => tracing::debug!("no push connection in time, polling goes on"),
+                // What happened while the socket was down is not announced: look once.
+                self.hints.give(Hint::Anything);
+                socket.close().await;
             }
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(rest) => rest = (rest * 2).min(LONGEST_REST),
-            }
+            rests.rest(listened, &shutdown).await;
         }
     }
 
-    /// Until the connection ends.
-    async fn listen(&mut self, client: &PubsubClient, shutdown: &CancellationToken) {
-        let mut subscriptions = FuturesUnordered::new();
+    /// Until the connection ends. It has `listened` once the node took a subscription.
+    async fn listen(&mut self, socket: &mut Socket<Signature>, listened: &mut bool) -> Result<Infallible, Ended> {
+        // Who was subscribed to, and until when it is worth a place: the oldest first.
+        let mut lives: VecDeque<(Signature, Instant)> = VecDeque::new();
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => break,
-                arrival = self.arrivals.recv() => match arrival {
-                    Some(signature) if subscriptions.len() < MAX_SUBSCRIPTIONS => {
-                        let life = subscription_life(self.tip.block_time());
-                        let heard = notification(client, signature, life);
-                        subscriptions.push(heard.map(move |heard| (signature, heard)).boxed());
+                Some(signature) = self.arrivals.recv() => {
+                    while let Some((oldest, _)) = lives.pop_front_if(|(_, until)| *until <= Instant::now()) {
+                        socket.unsubscribe(oldest).await?;
                     }
-                    Some(_) => {}
-                    None => break,
-                },
-                Some((signature, heard)) = subscriptions.next(), if !subscriptions.is_empty() => {
-                    self.hints.give(Hint::Of(signature));
-                    if heard == Heard::ConnectionLost {
-                        break;
+                    if socket.subscriptions() < MAX_SUBSCRIPTIONS {
+                        socket.subscribe(signature, params(&signature)).await?;
+                        lives.push_back((signature, Instant::now() + subscription_life(self.tip.block_time())));
                     }
                 }
+                news = socket.next() => match news? {
+                    News::Subscribed(_) => *listened = true,
+                    // It is told once, and the node ends the subscription by itself.
+                    News::Told(signature, _) => {
+                        socket.forget(signature);
+                        lives.retain(|(subscribed, _)| *subscribed != signature);
+                        self.hints.give(Hint::Of(signature));
+                    }
+                },
             }
         }
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Heard {
-    Something,
-    Nothing,
-    ConnectionLost,
+fn params(signature: &Signature) -> Value {
+    let config = RpcSignatureSubscribeConfig {
+        commitment: Some(CommitmentConfig::confirmed()),
+        enable_received_notification: None,
+    };
+    json!([signature.to_string(), config])
 }
 
 /// Long enough for the signature's whole life on this cluster.
@@ -121,26 +118,58 @@ fn subscription_life(block_time: Option<Duration>) -> Duration {
     block_time.map_or(SUBSCRIPTION_LIFE, |block_time| block_time.saturating_mul(DECIDED_WITHIN))
 }
 
-async fn notification(client: &PubsubClient, signature: Signature, life: Duration) -> Heard {
-    let config = RpcSignatureSubscribeConfig {
-        commitment: Some(CommitmentConfig::confirmed()),
-        enable_received_notification: None,
-    };
-    let subscribed = tokio::time::timeout(CONNECT_TIMEOUT, client.signature_subscribe(&signature, Some(config))).await;
-    let Ok(Ok((mut notifications, unsubscribe))) = subscribed else { return Heard::ConnectionLost };
-    match tokio::time::timeout(life, notifications.next()).await {
-        Ok(Some(_)) => Heard::Something,
-        Ok(None) => Heard::ConnectionLost,
-        Err(_) => {
-            let _ = tokio::time::timeout(CONNECT_TIMEOUT, unsubscribe()).await;
-            Heard::Nothing
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::{task::JoinSet, time::timeout};
+
     use super::*;
+    use crate::chain::{
+        rpc::node_stub::{Node, Reply, over},
+        socket::stub::{Answers, Pubsub, eventually},
+    };
+
+    /// Whoever is told by a node that answers so, and where the hints come out.
+    async fn scene(answers: Answers) -> (Pubsub, Push, mpsc::Receiver<Hint>, JoinSet<()>) {
+        let node = Pubsub::start(answers).await;
+        let rpc = over(&[&Node::always(Reply::Silence).await], Duration::from_secs(1));
+        let (hints, heard) = Hints::new();
+        let (push, task) = Push::new(node.url.clone(), Arc::new(Tip::new(Arc::new(rpc))), hints);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task.run(CancellationToken::new()));
+        (node, push, heard, tasks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_told_signature_is_a_hint_and_one_that_outlived_its_blockhash_makes_room() {
+        let (node, push, mut heard, _tasks) = scene(Answers::AtOnce).await;
+        let signatures: Vec<Signature> = (0..=MAX_SUBSCRIPTIONS).map(|_| Signature::new_unique()).collect();
+        let (beyond, first) = signatures.split_last().unwrap();
+        first.iter().for_each(|signature| push.subscribe(*signature));
+        eventually(|| node.tells_of(first)).await;
+        push.subscribe(*beyond);
+        assert!(timeout(SUBSCRIPTION_LIFE, heard.recv()).await.is_err(), "nothing has happened to any of them");
+        assert!(!node.tells_of(&[*beyond]), "there was no room");
+        let late = Signature::new_unique();
+        push.subscribe(late);
+        eventually(|| node.tells_of(&[late])).await;
+        assert!(first.iter().all(|signature| !node.tells_of(&[*signature])));
+        node.tell(&late, &json!({}));
+        assert_eq!(heard.recv().await, Some(Hint::Of(late)));
+        assert_eq!(node.connections(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_takes_no_subscriptions_is_asked_less_and_less_often() {
+        let (node, push, _heard, _tasks) = scene(Answers::Refusals).await;
+        for connection in 1..=4 {
+            eventually(|| node.connections() == connection).await;
+            push.subscribe(Signature::new_unique());
+        }
+        eventually(|| node.connections() == 5).await;
+        let at = node.connected_at();
+        let rests: Vec<Duration> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(rests.windows(2).all(|pair| pair[1] > pair[0]), "{rests:?}");
+    }
 
     /// E.14, 11.
     #[test]

@@ -6,20 +6,16 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    convert::Infallible,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use futures_util::{
-    StreamExt,
-    future::try_join_all,
-    stream::{once, select_all},
-};
+use serde_json::{Value, json};
 use solana_commitment_config::CommitmentConfig;
-use solana_pubsub_client::nonblocking::pubsub_client::PubsubClient;
 use solana_rpc_client_api::{
     config::{RpcTransactionLogsConfig, RpcTransactionLogsFilter},
     response::{Response, RpcLogsResponse},
@@ -28,7 +24,11 @@ use solana_sdk::{pubkey::Pubkey, signature::Signature};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::hints::{Hint, Hints};
+use super::{
+    hints::{Hint, Hints},
+    lock,
+    socket::{Ended, News, Rests, Socket},
+};
 use crate::domain::Slot;
 
 /// Public sockets drop connections at about 240 subscriptions; with more wallets than this everything is asked for.
@@ -39,9 +39,6 @@ const KEPT: usize = 2_048;
 const WITHIN: Duration = Duration::from_millis(500);
 /// So many records that did not come, one after the other, are a socket that is silent.
 const SILENT_AFTER: u32 = 3;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const FIRST_REST: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// Where records are asked for.
 #[derive(Clone)]
@@ -132,8 +129,8 @@ impl Heard {
         Some(signature)
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        lock(&self.kept)
     }
 }
 
@@ -152,64 +149,52 @@ impl RecordsTask {
             tracing::info!(wallets = self.wallets.len(), "too many wallets for one socket: landed swaps are asked for");
             return shutdown.cancelled().await;
         }
-        let mut rest = FIRST_REST;
+        let mut rests = Rests::default();
         while !shutdown.is_cancelled() {
-            match tokio::time::timeout(CONNECT_TIMEOUT, PubsubClient::new(&self.url)).await {
-                Ok(Ok(client)) => {
-                    if self.listen(&client, &shutdown).await {
-                        rest = FIRST_REST;
-                    }
-                    self.heard.listening.store(false, Ordering::Relaxed);
-                    let _ = tokio::time::timeout(CONNECT_TIMEOUT, client.shutdown()).await;
+            if let Some(mut socket) = Socket::open(&self.url, "logs", &shutdown).await {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    Err(Ended) = self.listen(&mut socket) => {}
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "no connection for records, they are asked for"),
-                Err(_) => tracing::debug!("no connection for records in time, they are asked for"),
+                socket.close().await;
             }
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(rest) => rest = (rest * 2).min(LONGEST_REST),
-            }
+            let listened = self.heard.listening.swap(false, Ordering::Relaxed);
+            rests.rest(listened, &shutdown).await;
         }
     }
 
-    /// Until the connection ends or falls silent. True when it ever listened.
-    async fn listen(&self, client: &PubsubClient, shutdown: &CancellationToken) -> bool {
-        let config = RpcTransactionLogsConfig { commitment: Some(CommitmentConfig::confirmed()) };
-        let subscribe = try_join_all(self.wallets.iter().map(|wallet| {
-            client.logs_subscribe(RpcTransactionLogsFilter::Mentions(vec![wallet.to_string()]), config.clone())
-        }));
-        let subscribed = tokio::select! {
-            () = shutdown.cancelled() => return false,
-            subscribed = tokio::time::timeout(CONNECT_TIMEOUT, subscribe) => subscribed,
-        };
-        let Ok(Ok(subscriptions)) = subscribed else {
-            tracing::debug!("the socket takes no subscriptions to logs, records are asked for");
-            return false;
-        };
-        // The end of any subscription is the end of all: they are one socket's.
-        let mut told = select_all(
-            subscriptions.into_iter().map(|(told, _)| told.map(Some).chain(once(std::future::ready(None))).boxed()),
-        );
-        self.heard.missed.store(0, Ordering::Relaxed);
-        self.heard.listening.store(true, Ordering::Relaxed);
+    /// Until the connection ends or falls silent.
+    async fn listen(&self, socket: &mut Socket<Pubkey>) -> Result<Infallible, Ended> {
+        for wallet in &self.wallets {
+            socket.subscribe(*wallet, params(wallet)).await?;
+        }
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return true,
                 () = self.heard.silent.notified() => {
                     tracing::debug!("records do not come any more, connecting again");
-                    return true;
+                    return Err(Ended);
                 }
-                told = told.next() => match told.flatten() {
-                    Some(record) => {
-                        if let Some(signature) = self.heard.keep(record) {
+                news = socket.next() => match news? {
+                    News::Subscribed(_) if socket.unanswered() == 0 => {
+                        self.heard.missed.store(0, Ordering::Relaxed);
+                        self.heard.listening.store(true, Ordering::Relaxed);
+                    }
+                    News::Subscribed(_) => {}
+                    News::Told(_, told) => {
+                        let told = serde_json::from_value(told).ok();
+                        if let Some(signature) = told.and_then(|told| self.heard.keep(told)) {
                             self.hints.give(Hint::Of(signature));
                         }
                     }
-                    None => return true,
                 },
             }
         }
     }
+}
+
+fn params(wallet: &Pubkey) -> Value {
+    let config = RpcTransactionLogsConfig { commitment: Some(CommitmentConfig::confirmed()) };
+    json!([RpcTransactionLogsFilter::Mentions(vec![wallet.to_string()]), config])
 }
 
 #[cfg(test)]
@@ -218,6 +203,32 @@ mod tests {
     use solana_rpc_client_api::response::RpcResponseContext;
 
     use super::*;
+    use crate::chain::socket::stub::{Answers, Pubsub, eventually};
+
+    #[tokio::test(start_paused = true)]
+    async fn records_are_told_while_every_wallet_has_its_subscription() {
+        let node = Pubsub::start(Answers::Held).await;
+        let wallets = [Pubkey::new_unique(), Pubkey::new_unique()];
+        let (hints, mut heard) = Hints::new();
+        let (records, task) = Records::new(node.url.clone(), wallets.to_vec(), hints);
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(task.run(CancellationToken::new()));
+        eventually(|| node.holds(&wallets)).await;
+        assert!(!records.are_told());
+        node.now(Answers::AtOnce);
+        eventually(|| records.are_told()).await;
+
+        let signature = Signature::new_unique();
+        let value = json!({"signature": signature.to_string(), "err": null, "logs": ["in 7"]});
+        node.tell(&wallets[1], &json!({"context": {"slot": 7}, "value": value}));
+        assert_eq!(heard.recv().await, Some(Hint::Of(signature)));
+        assert_eq!(records.logs(&signature, Slot(7)).await.unwrap(), ["in 7"]);
+
+        node.cut();
+        eventually(|| !records.are_told()).await;
+        eventually(|| records.are_told()).await;
+        assert_eq!((node.connections(), tasks.len()), (2, 1));
+    }
 
     fn told(signature: &Signature, slot: u64) -> Response<RpcLogsResponse> {
         let value = RpcLogsResponse { signature: signature.to_string(), err: None, logs: vec![format!("in {slot}")] };

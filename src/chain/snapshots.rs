@@ -8,14 +8,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
-use super::{AccountSnapshot, ChainError, Rpc, Tip, Told, one_read::OneRead};
+use super::{AccountSnapshot, ChainError, Rpc, Tip, Told, lock, one_read::OneRead};
 use crate::domain::Slot;
 
 /// A quote is at least this old when its swap lands: one block to be sent, one to be packed.
@@ -187,10 +187,6 @@ async fn read_now(rpc: Arc<Rpc>, keys: Vec<Pubkey>) -> Result<Read, ChainError> 
     Ok(Read { snapshot, asked_at: Some(asked_at), answered_at: Instant::now() })
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -304,12 +300,10 @@ mod tests {
             }
             tokio::time::advance(snapshots.block_time() / 4).await;
         }
-        let before = reads(&node);
+        let (before, asked) = (reads(&node), node.asked().len());
         slot.store(121, Ordering::Relaxed);
         snapshots.moved(Slot(121));
-        while reads(&node) == before {
-            tokio::task::yield_now().await;
-        }
+        node.asked_times(asked + 1).await;
         assert_eq!(snapshots.read(&busy).await.unwrap().slot, Slot(121));
         assert_eq!(reads(&node), before + 1, "nobody had to ask for it, and what few ask for is not read");
         snapshots.read(&idle).await.unwrap();
@@ -324,9 +318,8 @@ mod tests {
         snapshots.told = Some(told.clone());
         let keys = [sysvar::clock::ID, Pubkey::new_unique()];
         let tell = |key: usize, slot: u64| told.note(keys[key], Slot(slot), Account::new(slot, 0, &Pubkey::default()));
-        tell(0, 98);
         told.follow(&keys);
-        tell(0, 99);
+        (96..100).for_each(|block| tell(0, block));
         assert_eq!(snapshots.read(&keys).await.unwrap().slot, Slot(100));
         for block in 100..110 {
             tokio::time::advance(FIRST_MAX_AGE).await;

@@ -1,16 +1,17 @@
 //! Tip: the newest blockhash, shared by all signers, and how fast blocks come.
 //!
-//! Owns one cached reply and the pace measured between replies. Never hands out a blockhash that has lost a
-//! noticeable part of its life; what "noticeable" means in seconds follows from the measured block time.
+//! Owns one cached reply, the pace measured between replies, and that of the finalized height, which counts where nobody
+//! asks for blockhashes. Never hands out a blockhash that has lost a noticeable part of its life; what "noticeable" means in
+//! seconds follows from the measured block time.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::{Blockhash, ChainError, Rpc, one_read::OneRead, pace::Pace};
+use super::{Blockhash, ChainError, Rpc, lock, one_read::OneRead, pace::Pace};
 use crate::domain::BlockHeight;
 
 /// Blocks a blockhash lives. The runtime's constant (150), unchanged by the slot times of 2026.
@@ -42,6 +43,7 @@ struct Newest {
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     pace: Pace,
+    finalized: Pace,
     /// The greatest bound. One far below it comes from a node far behind.
     bound: BlockHeight,
 }
@@ -74,9 +76,20 @@ impl Tip {
         Ok(newest.blockhash)
     }
 
-    /// The measured time between blocks, once replies could be compared.
+    /// Takes in the finalized height that somebody saw at `at`.
+    pub fn saw_finalized(&self, height: BlockHeight, at: Instant) {
+        lock(&self.seen).finalized.note(height, at);
+    }
+
+    /// The measured time between blocks: between replies, and where nobody asks for blockhashes between finalized ones.
     pub fn block_time(&self) -> Option<Duration> {
-        lock(&self.seen).pace.block_time()
+        let seen = *lock(&self.seen);
+        seen.pace.block_time().or(seen.finalized.block_time())
+    }
+
+    /// The measured time between finalized blocks.
+    pub fn finalized_block_time(&self) -> Option<Duration> {
+        lock(&self.seen).finalized.block_time()
     }
 }
 
@@ -87,10 +100,6 @@ impl Seen {
         self.bound = self.bound.max(bound);
         self.bound.0 - bound.0 <= u64::from(BLOCKHASH_LIFE - LEAST_LIFE)
     }
-}
-
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long a blockhash is used after it was read.

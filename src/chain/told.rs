@@ -9,37 +9,43 @@ mod book;
 mod tests;
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, HashSet, VecDeque},
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt, StreamExt, TryStreamExt,
-    future::BoxFuture,
-    stream::{self, BoxStream, SelectAll, once},
-};
+use serde_json::{Value, json};
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
-use solana_pubsub_client::nonblocking::pubsub_client::{PubsubClient, PubsubClientError};
 use solana_rpc_client_api::{config::RpcAccountInfoConfig, response::Response};
 use solana_sdk::{account::Account, pubkey::Pubkey, sysvar};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::book::{Book, Untimed};
-use super::AccountSnapshot;
+use super::{
+    AccountSnapshot, lock,
+    socket::{Ended, News, Rests, Socket},
+};
 use crate::domain::Slot;
 
+const CLOCK: Pubkey = sysvar::clock::ID;
 /// Public sockets drop connections at about 240 subscriptions; what is beyond this is read.
 const MOST_ACCOUNTS: usize = 100;
+/// Where there is no room, an account that nobody asked about for this long makes some.
+const WANTED_FOR: Duration = Duration::from_secs(600);
 /// Subscriptions asked for at the same time: the embedded chain loses some of many.
 const AT_ONCE: usize = 4;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A clock that does not come for this long is a socket that is silent.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
-const FIRST_REST: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_secs(30);
+/// A socket that tells nonsense so often is left for good. Once may be a fork, or a node that has just started.
+const MOST_FAULTS: u8 = 2;
+/// A connection that was good for this long makes up for earlier faults.
+const GOOD_AFTER: Duration = Duration::from_secs(60);
 
 /// Where it is asked what accounts have become.
 #[derive(Clone, Default)]
@@ -48,13 +54,14 @@ pub struct Told(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// More accounts are wanted.
-    more: Notify,
+    /// Other accounts are wanted.
+    changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    wanted: HashSet<Pubkey>,
+    /// With the time when each was last asked about.
+    wanted: HashMap<Pubkey, Instant>,
     book: Book,
 }
 
@@ -62,16 +69,30 @@ impl Told {
     /// The handle, and the task that whoever owns the tasks must run. The sockets are listened to one at a time.
     pub fn new(urls: Vec<String>) -> (Self, ToldTask) {
         let told = Self::default();
-        (told.clone(), ToldTask { urls: urls.into_iter().map(Some).collect(), shared: told.0 })
+        let sockets = urls.into_iter().map(|url| Candidate { url, faults: 0 }).collect();
+        (told.clone(), ToldTask { sockets, shared: told.0 })
     }
 
     /// Asks to be told of these accounts from now on, if there is room for all of them.
     pub fn want(&self, keys: &[Pubkey]) {
-        let mut state = self.0.lock();
-        let new: Vec<Pubkey> = keys.iter().filter(|key| !state.wanted.contains(key)).copied().collect();
-        if !new.is_empty() && state.wanted.len() + new.len() <= MOST_ACCOUNTS {
-            state.wanted.extend(new);
-            self.0.more.notify_one();
+        let (mut state, now) = (self.0.lock(), Instant::now());
+        let wanted = &mut state.wanted;
+        let mut new = Vec::new();
+        for key in keys {
+            match wanted.get_mut(key) {
+                Some(asked_at) => *asked_at = now,
+                None => new.push(*key),
+            }
+        }
+        if new.is_empty() {
+            return;
+        }
+        if wanted.len() + new.len() > MOST_ACCOUNTS {
+            wanted.retain(|_, asked_at| asked_at.elapsed() < WANTED_FOR);
+        }
+        if wanted.len() + new.len() <= MOST_ACCOUNTS {
+            wanted.extend(new.into_iter().map(|key| (key, now)));
+            self.0.changed.notify_one();
         }
     }
 
@@ -95,155 +116,144 @@ impl Told {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 /// The loop behind `Told`.
 pub struct ToldTask {
-    /// `None` for one whose slots cannot be relied on.
-    urls: Vec<Option<String>>,
+    /// Those whose slots can be relied on, as far as is known.
+    sockets: VecDeque<Candidate>,
     shared: Arc<Shared>,
+}
+
+struct Candidate {
+    url: String,
+    /// How often what it told was nonsense.
+    faults: u8,
 }
 
 /// How listening to a socket ended.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// The daemon stops.
-    Stop,
-    /// It never listened.
-    Unusable,
-    /// It listened, and was cut or fell silent.
+    /// It was cut, or fell silent.
     Lost,
-    /// Its slots do not say when things changed.
-    Untimed,
+    /// What it told cannot be: its slots do not say when things changed, or an account cannot be read.
+    Nonsense,
 }
 
-/// A change of an account; `None` is the end of its subscription.
-type Change = Option<(Pubkey, Response<UiAccount>)>;
+impl From<Ended> for End {
+    fn from(Ended: Ended) -> Self {
+        Self::Lost
+    }
+}
+
+impl From<Untimed> for End {
+    fn from(Untimed: Untimed) -> Self {
+        Self::Nonsense
+    }
+}
 
 impl ToldTask {
     /// Runs until `shutdown`, reconnecting with growing rests, to the next socket each time.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut rest = FIRST_REST;
-        let mut at = 0;
-        loop {
-            if self.urls.iter().all(Option::is_none) {
-                return shutdown.cancelled().await;
+        let mut rests = Rests::default();
+        // Nobody needs a connection before somebody asks.
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.is_wanted() => {}
+        }
+        while !shutdown.is_cancelled() {
+            let Some(mut candidate) = self.sockets.pop_front() else { return shutdown.cancelled().await };
+            let listened = self.connect(&mut candidate, &shutdown).await;
+            if candidate.faults < MOST_FAULTS {
+                self.sockets.push_back(candidate);
+            } else {
+                tracing::info!(left = self.sockets.len(), "a socket does not say when accounts changed: it is left");
             }
-            // Nobody needs a connection before somebody asks.
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                () = self.is_wanted() => {}
-            }
-            let Some(url) = self.urls[at % self.urls.len()].clone() else {
-                at += 1;
-                continue;
-            };
-            let end = self.connect(&url, &shutdown).await;
-            self.shared.lock().book = Book::default();
-            match end {
-                End::Stop => break,
-                End::Unusable => {}
-                End::Lost => rest = FIRST_REST,
-                End::Untimed => {
-                    let place = at % self.urls.len();
-                    tracing::info!(socket = place + 1, "this socket does not say when accounts changed: they are read");
-                    self.urls[place] = None;
-                }
-            }
-            at += 1;
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(rest) => rest = (rest * 2).min(LONGEST_REST),
-            }
+            rests.rest(listened, &shutdown).await;
         }
     }
 
     async fn is_wanted(&self) {
         while self.shared.lock().wanted.is_empty() {
-            self.shared.more.notified().await;
+            self.shared.changed.notified().await;
         }
     }
 
-    async fn connect(&self, url: &str, shutdown: &CancellationToken) -> End {
-        match tokio::time::timeout(CONNECT_TIMEOUT, PubsubClient::new(url)).await {
-            Ok(Ok(client)) => {
-                let end = tokio::select! {
-                    () = shutdown.cancelled() => End::Stop,
-                    end = self.listen(&client) => end,
-                };
-                let _ = tokio::time::timeout(CONNECT_TIMEOUT, client.shutdown()).await;
-                end
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "no connection for accounts, they are read");
-                End::Unusable
-            }
-            Err(_) => {
-                tracing::debug!("no connection for accounts in time, they are read");
-                End::Unusable
-            }
+    /// One connection from its beginning to its end. True if it was good for something.
+    async fn connect(&self, candidate: &mut Candidate, shutdown: &CancellationToken) -> bool {
+        let Some(mut socket) = Socket::open(&candidate.url, "account", shutdown).await else { return false };
+        let begun = Instant::now();
+        let end = tokio::select! {
+            () = shutdown.cancelled() => End::Lost,
+            Err(end) = self.listen(&mut socket) => end,
+        };
+        let book = std::mem::take(&mut self.shared.lock().book);
+        if begun.elapsed() > GOOD_AFTER {
+            candidate.faults = 0;
         }
+        candidate.faults += u8::from(end == End::Nonsense);
+        socket.close().await;
+        end == End::Lost && book.has_clock()
     }
 
     /// Until the connection ends.
-    async fn listen(&self, client: &PubsubClient) -> End {
-        let mut changes: SelectAll<BoxStream<'_, Change>> = SelectAll::new();
-        let mut followed = HashSet::new();
+    async fn listen(&self, socket: &mut Socket<Pubkey>) -> Result<Infallible, End> {
+        let (mut followed, mut waiting) = (HashSet::from([CLOCK]), VecDeque::from([CLOCK]));
         let mut last_clock = Instant::now();
+        self.shared.changed.notify_one(); // what is wanted by now is new here
         loop {
-            let wanted = self.shared.lock().wanted.clone();
-            let new: Vec<Pubkey> =
-                [sysvar::clock::ID].into_iter().chain(wanted).filter(|key| followed.insert(*key)).collect();
-            let subscribed = stream::iter(new.clone()).map(|key| subscribe(client, key)).buffered(AT_ONCE);
-            let subscribed = subscribed.try_collect::<Vec<_>>();
-            let Ok(Ok(streams)) = tokio::time::timeout(CONNECT_TIMEOUT, subscribed).await else {
-                tracing::debug!("the socket takes no subscriptions to accounts, they are read");
-                return if changes.is_empty() { End::Unusable } else { End::Lost };
-            };
-            changes.extend(streams);
-            new.into_iter().for_each(|key| self.shared.lock().book.follow(key));
-            loop {
-                tokio::select! {
-                    () = self.shared.more.notified() => break,
-                    () = tokio::time::sleep_until(last_clock + SILENT_AFTER) => return End::Lost,
-                    change = changes.next() => match change.flatten() {
-                        None => return End::Lost,
-                        Some((key, change)) => {
-                            if key == sysvar::clock::ID {
-                                last_clock = Instant::now();
-                            }
-                            if let Err(Untimed) = self.note(key, change) {
-                                return End::Untimed;
-                            }
-                        }
+            while socket.unanswered() < AT_ONCE
+                && let Some(key) = waiting.pop_front()
+            {
+                socket.subscribe(key, params(&key)).await?;
+            }
+            tokio::select! {
+                biased; // what has come counts, however late it is looked at
+                news = socket.next() => match news? {
+                    News::Subscribed(key) if followed.contains(&key) => self.shared.lock().book.follow(key),
+                    News::Subscribed(key) => {
+                        socket.unsubscribe(key).await?;
                     }
+                    News::Told(key, change) => {
+                        if key == CLOCK {
+                            last_clock = Instant::now();
+                        }
+                        self.note(key, change)?;
+                    }
+                },
+                () = self.shared.changed.notified() => {
+                    let wanted: HashSet<Pubkey> = self.shared.lock().wanted.keys().copied().chain([CLOCK]).collect();
+                    for key in followed.difference(&wanted) {
+                        socket.unsubscribe(*key).await?;
+                        self.shared.lock().book.forget(key);
+                    }
+                    waiting.retain(|key| wanted.contains(key));
+                    waiting.extend(wanted.difference(&followed));
+                    followed = wanted;
                 }
+                () = sleep_until(last_clock + SILENT_AFTER) => return Err(End::Lost),
             }
         }
     }
 
-    fn note(&self, key: Pubkey, change: Response<UiAccount>) -> Result<(), Untimed> {
-        let Some(account) = change.value.decode::<Account>() else {
+    fn note(&self, key: Pubkey, change: Value) -> Result<(), End> {
+        let change = serde_json::from_value::<Response<UiAccount>>(change).ok();
+        let read = change.and_then(|change| Some((Slot(change.context.slot), change.value.decode::<Account>()?)));
+        let Some((slot, account)) = read else {
             tracing::debug!(account = %key, "a change that cannot be read");
-            return Err(Untimed);
+            return Err(End::Nonsense);
         };
-        self.shared.lock().book.note(key, Slot(change.context.slot), account, Instant::now())
+        Ok(self.shared.lock().book.note(key, slot, account, Instant::now())?)
     }
 }
 
-/// The account's changes, and at last that they have ended.
-fn subscribe(client: &PubsubClient, key: Pubkey) -> BoxFuture<'_, Result<BoxStream<'_, Change>, PubsubClientError>> {
+fn params(key: &Pubkey) -> Value {
     let config = RpcAccountInfoConfig {
         encoding: Some(UiAccountEncoding::Base64),
         commitment: Some(CommitmentConfig::confirmed()),
         ..RpcAccountInfoConfig::default()
     };
-    async move {
-        let (changes, _) = client.account_subscribe(&key, Some(config)).await?;
-        let changes = changes.map(move |change| Some((key, change)));
-        Ok(changes.chain(once(std::future::ready(None))).boxed())
-    }
-    .boxed()
+    json!([key.to_string(), config])
 }

@@ -286,7 +286,7 @@ async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
     let journal = Journal::new(store.clone());
     let wallets = Wallet::load_dir(&world.keys()).unwrap().into_iter().map(Arc::new).collect();
     let rents = Rents::read(&rpc).await.unwrap();
-    let (halt, _halting) = Halt::new(rpc.clone());
+    let (halt, _halting) = Halt::new(rpc.clone(), tip.clone());
     let control = Arc::new(Control::open(store.clone(), None).await.unwrap());
     let settings = confirmer::Settings {
         poll: Duration::from_millis(50),

@@ -2,15 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
     chain::rpc::node_stub::{Node, Reply, over},
-    domain::{BaseUnits, Commitment, Lamports, VenueId},
+    domain::{Attempt, BaseUnits, Commitment, Lamports, Slot, VenueId},
 };
 
 const BOUND: u64 = 150;
@@ -106,7 +107,7 @@ async fn looks(first: &[Says], then: &[Says]) -> (Option<Report>, Option<Report>
     let arrival = task.arrivals.recv().await.unwrap();
     task.in_flight.insert(arrival.attempt.signature, arrival);
     task.look().await;
-    let before = watch.reports.try_recv().ok().map(|report| *report);
+    let before = watch.next().now_or_never().flatten();
     for (at, says) in then.iter().enumerate() {
         nodes[at].now(node(*says));
     }
@@ -242,8 +243,7 @@ fn idle(node: &Node) -> ConfirmerTask {
 
 /// The attempt as it is handed in after its first send.
 fn just_sent() -> InFlight {
-    let (reports, _) = mpsc::channel(REPORTS);
-    InFlight { attempt: attempt().into(), reports, sent_at: Some(Instant::now()), looks: 0, told_unknown: false }
+    InFlight::new(attempt().into(), true).0
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,6 +263,15 @@ async fn a_hint_hurries_the_poll_only_for_what_is_in_flight_also_when_it_came_fi
     task.hear(hint);
     task.take_up(just_sent());
     assert_eq!(task.next_poll, early, "the socket was quicker than the answer to the send");
+
+    let mut task = idle(&Node::always(Reply::Silence).await);
+    task.hear(hint);
+    for _ in 0..EARLY_HINTS {
+        task.hear(Hint::Of(Signature::from([9; 64])));
+    }
+    task.take_up(just_sent());
+    assert_eq!(task.next_poll, early, "another one that many tell of takes one place");
+    assert_eq!(task.early, [Signature::from([9; 64])], "what was taken up needs none any more");
 
     let mut task = idle(&Node::always(Reply::Silence).await);
     task.take_up(just_sent());
@@ -295,4 +304,17 @@ async fn the_finalized_height_is_not_asked_for_while_it_cannot_have_passed_a_bou
     assert!(!task.may_have_expired());
     tokio::time::advance(BLOCK * 4).await;
     assert!(task.may_have_expired(), "if blocks came twice as fast as they were measured to");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_time_that_was_measured_over_a_standstill_does_not_put_off_the_search() {
+    let mut task = idle(&Node::always(Reply::Silence).await);
+    task.take_up(just_sent());
+    task.tip.saw_finalized(BlockHeight(1), Instant::now());
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    task.tip.saw_finalized(BlockHeight(BOUND - 60), Instant::now());
+    assert!(task.tip.block_time() > Some(Duration::from_secs(30)));
+    task.finalized = Some((BlockHeight(BOUND - 60), Instant::now()));
+    tokio::time::advance(SLOWEST_BLOCK * 60 / 2).await;
+    assert!(task.may_have_expired());
 }

@@ -43,6 +43,19 @@ async fn a_read_fails_over_and_the_one_that_failed_rests() {
     assert_eq!((first.asked().len(), second.asked().len()), (1, 5), "it said how long to leave it alone");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_says_zero_seconds_is_no_call_to_ask_at_once() {
+    // Whoever asks without a pause has its answer within the second.
+    let mut refusals = 10;
+    let node = Node::start(move |_, _| {
+        refusals -= 1;
+        if refusals < 0 { slot(7) } else { limited(Some("0")) }
+    })
+    .await;
+    let error = over(&[&node], Duration::from_secs(1)).slot().await.unwrap_err();
+    assert!(matches!(error, ChainError::RateLimited { retry_after: None }), "{error}");
+}
+
 #[tokio::test]
 async fn a_node_that_nobody_answers_at_is_left_out() {
     let second = Node::always(slot(7)).await;

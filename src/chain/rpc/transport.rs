@@ -106,8 +106,8 @@ fn limited(retry_after: Option<Duration>) -> ClientError {
     ErrorKind::Middleware(AnyhowError::new(Limited { retry_after })).into()
 }
 
-/// Only the form in seconds: no node is known to send a date.
+/// Only the form in seconds: no node is known to send a date. "Zero" beside "too many requests" says nothing.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }

@@ -11,6 +11,10 @@ use tokio::time::Instant;
 
 use crate::{chain::AccountSnapshot, domain::Slot};
 
+/// An account's changes are complete from this clock after its subscription on: a node confirms a subscription before all
+/// of its parts know of it, and blocks that were on their way then may pass it by.
+const SURE_AFTER: u8 = 4;
+
 /// What was told on one connection.
 #[derive(Default)]
 pub(super) struct Book {
@@ -24,14 +28,16 @@ pub(super) struct Book {
 /// One account's changes.
 #[derive(Default)]
 struct Told {
-    /// Every change after this slot is told. `None` until the first clock after the subscription: the block that was being
-    /// told when it began may have passed it by.
+    /// Clocks that came since the subscription, until they are enough.
+    clocks: u8,
+    /// Every change after this slot is told.
     since: Option<Slot>,
     /// The last one of closed blocks, then those of open ones. `None` for an account that is gone.
     changes: VecDeque<(Slot, Option<Account>)>,
 }
 
-/// A change whose slot is not newer than that of the change before: this node's slots do not say when things changed.
+/// A change whose slot is not newer than that of the change before, or of a block that was told whole: this node's slots do
+/// not say when things changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Untimed;
 
@@ -41,10 +47,21 @@ impl Book {
         self.accounts.entry(key).or_default();
     }
 
+    /// The account's changes come no more.
+    pub(super) fn forget(&mut self, key: &Pubkey) {
+        self.accounts.remove(key);
+    }
+
+    /// Whether a clock has come.
+    pub(super) const fn has_clock(&self) -> bool {
+        self.newest.is_some()
+    }
+
     /// Takes in what the account became in `slot`.
     pub(super) fn note(&mut self, key: Pubkey, slot: Slot, account: Account, now: Instant) -> Result<(), Untimed> {
         let told = self.accounts.entry(key).or_default();
-        if told.changes.back().is_some_and(|(last, _)| *last >= slot) {
+        let is_closed = self.closed.is_some_and(|(closed, _)| closed >= slot);
+        if is_closed || told.changes.back().is_some_and(|(last, _)| *last >= slot) {
             return Err(Untimed);
         }
         let is_gone = account.lamports == 0;
@@ -61,7 +78,10 @@ impl Book {
             self.closed = Some((before, now));
         }
         for told in self.accounts.values_mut() {
-            told.since.get_or_insert(slot);
+            if told.since.is_none() {
+                told.clocks += 1;
+                told.since = (told.clocks >= SURE_AFTER).then_some(slot);
+            }
             if let Some((closed, _)) = self.closed {
                 while told.changes.get(1).is_some_and(|(slot, _)| *slot <= closed) {
                     told.changes.pop_front();
@@ -87,10 +107,6 @@ impl Book {
 
 #[cfg(test)]
 impl Book {
-    pub(super) fn follows(&self, keys: &[Pubkey]) -> bool {
-        keys.iter().all(|key| self.accounts.contains_key(key))
-    }
-
     pub(super) fn is_closed(&self, slot: Slot) -> bool {
         self.closed.is_some_and(|(closed, _)| closed >= slot)
     }
@@ -106,7 +122,7 @@ mod tests {
         Account { lamports, ..Account::default() }
     }
 
-    /// A book of a pool's two vaults, whose subscriptions began in block 10.
+    /// A book of a pool's two vaults, whose changes after block 10 are all told.
     struct Scene {
         book: Book,
         keys: [Pubkey; 3],
@@ -117,7 +133,7 @@ mod tests {
             let keys = [CLOCK, Pubkey::new_unique(), Pubkey::new_unique()];
             let mut scene = Self { book: Book::default(), keys };
             keys.into_iter().for_each(|key| scene.book.follow(key));
-            scene.clock(10);
+            (7..=10).for_each(|slot| scene.clock(slot));
             scene
         }
 
@@ -181,12 +197,21 @@ mod tests {
         scene.keys[2] = late;
         assert_eq!(scene.since(10), None, "nobody listens to that one");
         scene.book.follow(late);
-        scene.clock(13);
-        scene.clock(14);
-        assert_eq!(scene.since(12), None);
-        assert_eq!(scene.since(13), None, "nothing is newer");
-        scene.clock(15);
-        assert_eq!(scene.since(13), Some((14, [100, 100])));
+        (13..=17).for_each(|slot| scene.clock(slot));
+        assert_eq!(scene.since(15), None, "the node may have told block 16 before it knew of the subscription");
+        assert_eq!(scene.since(16), None, "nothing is newer");
+        scene.clock(18);
+        assert_eq!(scene.since(16), Some((17, [100, 100])));
+        scene.book.forget(&late);
+        assert_eq!(scene.since(16), None, "nobody listens to it any more");
+    }
+
+    #[test]
+    fn a_change_of_a_block_that_was_told_whole_is_noticed() {
+        let mut scene = Scene::new();
+        (11..=13).for_each(|slot| scene.clock(slot));
+        scene.change(1, 13, 5);
+        assert_eq!(scene.book.note(scene.keys[2], Slot(12), holding(6), Instant::now()), Err(Untimed));
     }
 
     #[test]

@@ -1,120 +1,26 @@
 //! What is known through a real socket, whose node says what a test tells it to.
 
-use std::collections::HashMap;
-
-use axum::{
-    Router,
-    extract::{
-        State as Extract,
-        ws::{Message, WebSocket, WebSocketUpgrade},
-    },
-    routing::any,
-};
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::*;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-const CLOCK: Pubkey = sysvar::clock::ID;
-
-/// A node's socket. It takes subscriptions to accounts, and tells what it is given to tell.
-struct Socket {
-    url: String,
-    shared: Arc<Mutex<Connections>>,
-}
-
-#[derive(Default)]
-struct Connections {
-    /// How many there were.
-    count: usize,
-    /// The last one's subscriptions, and where its frames are given.
-    subscriptions: HashMap<String, u64>,
-    frames: Option<mpsc::UnboundedSender<Message>>,
-}
-
-impl Socket {
-    async fn start() -> Self {
-        let shared = Arc::<Mutex<Connections>>::default();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("ws://{}", listener.local_addr().unwrap());
-        let upgrade = |Extract(shared): Extract<Arc<Mutex<Connections>>>, upgrade: WebSocketUpgrade| async move {
-            upgrade.on_upgrade(|socket| serve(socket, shared))
-        };
-        let app = Router::new().route("/", any(upgrade)).with_state(shared.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await }); // ends with the test's runtime
-        Self { url, shared }
-    }
-
-    fn connections(&self) -> usize {
-        self.shared.lock().unwrap().count
-    }
-
-    fn tells_of(&self, keys: &[Pubkey]) -> bool {
-        let shared = self.shared.lock().unwrap();
-        keys.iter().all(|key| shared.subscriptions.contains_key(&key.to_string()))
-    }
-
-    /// Tells what an account became in `slot`.
-    fn tell(&self, key: &Pubkey, slot: u64, lamports: u64) {
-        let shared = self.shared.lock().unwrap();
-        let value = json!({"lamports": lamports, "data": ["", "base64"], "owner": Pubkey::default().to_string(),
-            "executable": false, "rentEpoch": 0, "space": 0});
-        let params = json!({"result": {"context": {"slot": slot}, "value": value},
-            "subscription": shared.subscriptions[&key.to_string()]});
-        let frame = json!({"jsonrpc": "2.0", "method": "accountNotification", "params": params});
-        shared.frames.as_ref().unwrap().send(Message::Text(frame.to_string().into())).unwrap();
-    }
-
-    fn cut(&self) {
-        self.shared.lock().unwrap().frames = None;
-    }
-}
-
-async fn serve(mut socket: WebSocket, shared: Arc<Mutex<Connections>>) {
-    let (sender, mut frames) = mpsc::unbounded_channel();
-    {
-        let mut shared = shared.lock().unwrap();
-        shared.count += 1;
-        shared.subscriptions.clear();
-        shared.frames = Some(sender);
-    }
-    loop {
-        tokio::select! {
-            frame = frames.recv() => match frame {
-                Some(frame) => socket.send(frame).await.unwrap(),
-                None => return, // cut
-            },
-            request = socket.recv() => {
-                let Some(Ok(Message::Text(text))) = request else { return };
-                let request: Value = serde_json::from_str(&text).unwrap();
-                assert_eq!(request["method"], "accountSubscribe");
-                assert_eq!(request["params"][1]["commitment"], "confirmed");
-                let id = request["id"].as_u64().unwrap();
-                let answer = json!({"jsonrpc": "2.0", "result": id, "id": id});
-                socket.send(Message::Text(answer.to_string().into())).await.unwrap();
-                shared.lock().unwrap().subscriptions.insert(request["params"][0].as_str().unwrap().to_owned(), id);
-            }
-        }
-    }
-}
+use crate::chain::socket::stub::{Answers, Pubsub, eventually};
 
 /// Two vaults that held 100 when they were read in block 10, and whoever is told of them.
 struct Scene {
-    sockets: Vec<Socket>,
+    sockets: Vec<Pubsub>,
     told: Told,
     keys: [Pubkey; 2],
-    tasks: tokio::task::JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Scene {
     async fn start(sockets: usize) -> Self {
         let mut started = Vec::new();
         for _ in 0..sockets {
-            started.push(Socket::start().await);
+            started.push(Pubsub::start(Answers::AtOnce).await);
         }
         let (told, task) = Told::new(started.iter().map(|socket| socket.url.clone()).collect());
-        let mut tasks = tokio::task::JoinSet::new();
+        let mut tasks = JoinSet::new();
         tasks.spawn(task.run(CancellationToken::new()));
         let keys = [Pubkey::new_unique(), Pubkey::new_unique()];
         told.want(&keys);
@@ -133,54 +39,106 @@ impl Scene {
         let keys = [CLOCK, self.keys[0], self.keys[1]];
         eventually(|| self.sockets[socket].tells_of(&keys)).await;
     }
+
+    /// Waits until all that was told up to a clock has been taken in.
+    async fn has_heard(&self, clock: u64) {
+        eventually(|| self.told.0.lock().book.is_closed(Slot(clock - 1))).await;
+    }
 }
 
-async fn eventually(condition: impl Fn() -> bool) {
-    let holds = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await; // between looks; nothing relies on its length
-        }
-    };
-    tokio::time::timeout(PATIENCE, holds).await.expect("it never came to that");
+impl Pubsub {
+    /// Tells what an account became in `slot`.
+    fn tell_account(&self, key: &Pubkey, slot: u64, lamports: u64) {
+        let value = json!({"lamports": lamports, "data": ["", "base64"], "owner": Pubkey::default().to_string(),
+            "executable": false, "rentEpoch": 0, "space": 0});
+        self.tell(key, &json!({"context": {"slot": slot}, "value": value}));
+    }
+
+    fn tell_clocks(&self, slots: impl IntoIterator<Item = u64>) {
+        slots.into_iter().for_each(|slot| self.tell_account(&CLOCK, slot, 1));
+    }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_socket_tells_needs_no_read_until_it_is_cut() {
     let scene = Scene::start(2).await;
     let [first, second] = &scene.sockets[..] else { unreachable!() };
     scene.listens(0).await;
-    // The subscriptions may not be noted yet when the first clock comes: then it is a later one that begins.
-    first.tell(&CLOCK, 8, 1);
-    eventually(|| scene.told.0.lock().book.follows(&scene.keys)).await;
-    first.tell(&CLOCK, 9, 1);
-    first.tell(&CLOCK, 10, 1);
-    first.tell(&scene.keys[1], 11, 70);
-    first.tell(&scene.keys[0], 11, 130);
-    first.tell(&CLOCK, 11, 1);
-    first.tell(&CLOCK, 12, 1);
+    first.tell_clocks(7..=10);
+    first.tell_account(&scene.keys[1], 11, 70);
+    first.tell_account(&scene.keys[0], 11, 130);
+    first.tell_clocks(11..=12);
     eventually(|| scene.known() == Some((11, [130, 70]))).await;
     first.cut();
     eventually(|| scene.known().is_none()).await;
     // The next one is asked for the same accounts, and knows nothing of what happened meanwhile.
     scene.listens(1).await;
-    eventually(|| scene.told.0.lock().book.follows(&scene.keys)).await;
-    second.tell(&CLOCK, 20, 1);
-    second.tell(&CLOCK, 21, 1);
-    second.tell(&scene.keys[0], 22, 7);
-    second.tell(&CLOCK, 22, 1);
-    second.tell(&CLOCK, 23, 1);
-    eventually(|| scene.told.0.lock().book.is_closed(Slot(22))).await;
+    second.tell_clocks(20..=25);
+    second.tell_account(&scene.keys[0], 26, 7);
+    second.tell_clocks(26..=27);
+    scene.has_heard(27).await;
     assert_eq!(scene.known(), None, "the read is older than the subscription");
     assert_eq!(scene.tasks.len(), 1);
 }
 
-#[tokio::test]
-async fn a_socket_whose_slots_stand_still_is_left_for_good() {
+#[tokio::test(start_paused = true)]
+async fn clocks_from_before_the_last_subscription_do_not_count() {
     let scene = Scene::start(1).await;
+    let socket = &scene.sockets[0];
     scene.listens(0).await;
-    scene.sockets[0].tell(&scene.keys[0], 5, 1);
-    scene.sockets[0].tell(&scene.keys[0], 5, 2);
-    eventually(|| scene.sockets[0].shared.lock().unwrap().frames.as_ref().is_none_or(mpsc::UnboundedSender::is_closed))
-        .await;
-    assert_eq!((scene.known(), scene.sockets[0].connections()), (None, 1));
+    let late = Pubkey::new_unique();
+    socket.now(Answers::Held);
+    scene.told.want(&[late]);
+    eventually(|| socket.holds(&[late])).await;
+    let base = AccountSnapshot { slot: Slot(10), accounts: vec![None] };
+    // Whoever changes it now is told of by nobody.
+    socket.tell_clocks(4..=12);
+    socket.now(Answers::AtOnce);
+    socket.tell_clocks(13..=20);
+    scene.has_heard(20).await;
+    assert!(scene.told.since(&base, &[late]).is_none());
+    assert!(scene.told.since(&AccountSnapshot { slot: Slot(16), ..base }, &[late]).is_some());
+    assert!(scene.known().is_some(), "the others were told of all the time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_whose_slots_stand_still_twice_is_left_for_good() {
+    let scene = Scene::start(2).await;
+    let [bad, good] = &scene.sockets[..] else { unreachable!() };
+    for connection in 1..=2 {
+        scene.listens(0).await;
+        bad.tell_account(&scene.keys[0], 5, 1);
+        bad.tell_account(&scene.keys[0], 5, 2);
+        eventually(|| good.connections() == connection).await;
+        scene.listens(1).await;
+        good.cut();
+    }
+    eventually(|| good.connections() == 3).await;
+    assert_eq!(bad.connections(), 2, "it would have been its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_that_nobody_asks_about_any_more_make_room() {
+    let scene = Scene::start(1).await;
+    let socket = &scene.sockets[0];
+    let more: Vec<Pubkey> = (0..MOST_ACCOUNTS - 2).map(|_| Pubkey::new_unique()).collect();
+    scene.told.want(&more);
+    eventually(|| socket.tells_of(&more)).await;
+    let late = [Pubkey::new_unique(), Pubkey::new_unique()];
+    scene.told.want(&late);
+    let started = Instant::now();
+    for slot in 1.. {
+        socket.tell_clocks([slot]);
+        eventually(|| slot < 2 || scene.told.0.lock().book.is_closed(Slot(slot - 1))).await;
+        scene.told.want(&scene.keys);
+        if started.elapsed() > WANTED_FOR {
+            break;
+        }
+        tokio::time::advance(SILENT_AFTER / 2).await;
+    }
+    assert!(socket.tells_of(&more) && !socket.tells_of(&late), "nobody needs the room");
+    scene.told.want(&late);
+    eventually(|| socket.tells_of(&late) && !socket.tells_of(&more[..1])).await;
+    assert!(socket.tells_of(&scene.keys) && !socket.tells_of(&more[more.len() - 1..]));
+    assert_eq!(socket.connections(), 1);
 }

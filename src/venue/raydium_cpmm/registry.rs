@@ -3,7 +3,7 @@
 //! Owns the checks a pool must pass before it is quoted, and when a search is made. Never quotes.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -12,13 +12,17 @@ use solana_sdk::{account::Account, pubkey::Pubkey};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{layout, snapshot::Pool};
-use crate::{chain::Rpc, domain::Pair, venue::VenueError};
+use crate::{
+    chain::{Rpc, rpc::ACCOUNTS_PER_CALL},
+    domain::Pair,
+    venue::VenueError,
+};
 
 /// At most this many pools of one pair are quoted: with four accounts each beside three shared ones they fit into one
 /// `getMultipleAccounts` of 100.
 pub const POOLS_PER_PAIR: usize = 24;
-/// Accounts asked for in one call while checking.
-const ACCOUNTS_PER_CALL: usize = 100;
+/// Pools that orders named and no search found: they are checked once, and anybody may name any number of them.
+const NAMED_POOLS: usize = 1_024;
 
 /// Whether pools are searched for on the chain beside the configured ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,17 @@ struct Known {
     by_mints: HashMap<[Pubkey; 2], Vec<Pubkey>>,
     /// When each pair was last searched for.
     searched: HashMap<[Pubkey; 2], Instant>,
+}
+
+impl Known {
+    /// Keeps a pool that no pair has. When there are too many of these, they are forgotten, and checked again when named.
+    fn remember(&mut self, pool: Arc<Pool>) {
+        let listed: HashSet<Pubkey> = self.by_mints.values().flatten().copied().collect();
+        if self.pools.len() >= listed.len() + NAMED_POOLS {
+            self.pools.retain(|address, _| listed.contains(address));
+        }
+        self.pools.insert(pool.address, pool);
+    }
 }
 
 impl Registry {
@@ -117,7 +132,7 @@ impl Registry {
         let Some(account) = account else { return Err(VenueError::NoPool) };
         let mut checked = self.check(&[(*address, account)]).await?;
         let pool = Arc::new(checked.pop().ok_or(VenueError::NoPool)??);
-        self.write_known().pools.insert(*address, pool.clone());
+        self.write_known().remember(pool.clone());
         Ok(pool)
     }
 
@@ -220,4 +235,23 @@ impl Registry {
 
 fn in_order(pair: &Pair) -> [Pubkey; 2] {
     if pair.mint_in < pair.mint_out { [pair.mint_in, pair.mint_out] } else { [pair.mint_out, pair.mint_in] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::golden::Golden, *};
+
+    #[test]
+    fn pools_that_orders_name_are_kept_up_to_a_number_and_those_of_pairs_always() {
+        let golden = Golden::load();
+        let pool = golden.pool(&golden.cases[0]);
+        let mut known = Known::default();
+        known.by_mints.insert(pool.sides.map(|side| side.mint), vec![pool.address]);
+        known.pools.insert(pool.address, Arc::new(pool.clone()));
+        for _ in 0..=NAMED_POOLS {
+            known.remember(Arc::new(Pool { address: Pubkey::new_unique(), ..pool.clone() }));
+            assert!(known.pools.len() <= NAMED_POOLS + 1);
+        }
+        assert!(known.pools.contains_key(&pool.address));
+    }
 }

@@ -1,0 +1,267 @@
+//! Socket: subscriptions over a node's WebSocket, told in the order in which the node told them.
+//!
+//! Owns one connection, what was subscribed to on it, and the rests between one connection and the next. The client
+//! library's own socket gives each subscription a queue, without a bound: it loses the order in which things were told, and
+//! only that order says that a block has been told whole. Ends when the node does not answer, is silent or refuses
+//! something. Never connects by itself, and never says what the words mean.
+
+#[cfg(test)]
+pub(super) mod stub;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{Bytes, Error, Message},
+};
+use tokio_util::sync::CancellationToken;
+
+/// A second small message does not wait until the first is acknowledged.
+const NO_DELAY: bool = true;
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long one subscription may take to be answered.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const SEND_WITHIN: Duration = Duration::from_secs(5);
+/// Shorter than the time that the daemon gives its tasks to end.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// A node that has told nothing for this long is asked whether it is there.
+const PING_AFTER: Duration = Duration::from_secs(10);
+/// Without a word for this long, not even an answer to that, it is not.
+const SILENT_AFTER: Duration = Duration::from_secs(30);
+const FIRST_REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// A connection whose subscriptions are all of one kind, each about a `K`.
+pub(super) struct Socket<K> {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// As in the method `accountSubscribe`.
+    kind: &'static str,
+    last_request: u64,
+    /// Requests that are not answered yet, the oldest first.
+    asked: BTreeMap<u64, (K, Instant)>,
+    /// By the node's own number.
+    subscribed: HashMap<u64, K>,
+    heard_at: Instant,
+    ping_at: Instant,
+}
+
+/// What a node says.
+#[derive(Debug, PartialEq)]
+pub(super) enum News<K> {
+    /// It will tell of this one.
+    Subscribed(K),
+    /// Something happened to it: the notification's `result`.
+    Told(K, Value),
+}
+
+/// The connection is of no use any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ended;
+
+/// An answer or a notification.
+#[derive(Deserialize)]
+struct Frame {
+    id: Option<u64>,
+    result: Option<Value>,
+    error: Option<Value>,
+    params: Option<Notification>,
+}
+
+#[derive(Deserialize)]
+struct Notification {
+    subscription: u64,
+    result: Value,
+}
+
+impl<K: Copy + Eq> Socket<K> {
+    /// Connects. `None` when that fails, takes too long, or is not wanted any more.
+    pub(super) async fn open(url: &str, kind: &'static str, shutdown: &CancellationToken) -> Option<Self> {
+        let connected = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return None,
+            connected = timeout(CONNECT_WITHIN, connect_async_with_config(url, None, NO_DELAY)) => connected,
+        };
+        match connected {
+            Ok(Ok((stream, _))) => {
+                let (now, asked, subscribed) = (Instant::now(), BTreeMap::new(), HashMap::new());
+                Some(Self {
+                    stream,
+                    kind,
+                    last_request: 0,
+                    asked,
+                    subscribed,
+                    heard_at: now,
+                    ping_at: now + PING_AFTER,
+                })
+            }
+            // It may name the URL, and part of that may be a key.
+            Ok(Err(Error::Url(_))) => {
+                tracing::debug!(kind, "no socket: its address is no URL of one");
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(kind, %error, "no socket");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(kind, "no socket in time");
+                None
+            }
+        }
+    }
+
+    /// Asks to be told of `key`; `params` is what the method wants.
+    ///
+    /// # Errors
+    /// When the node takes no message any more.
+    pub(super) async fn subscribe(&mut self, key: K, params: Value) -> Result<(), Ended> {
+        let request = self.request("Subscribe", params).await?;
+        self.asked.insert(request, (key, Instant::now()));
+        Ok(())
+    }
+
+    /// Asks to be told of `key` no more. False when it is not subscribed to, or not yet.
+    ///
+    /// # Errors
+    /// When the node takes no message any more.
+    pub(super) async fn unsubscribe(&mut self, key: K) -> Result<bool, Ended> {
+        let Some(number) = self.forget(key) else { return Ok(false) };
+        self.request("Unsubscribe", json!([number])).await?;
+        Ok(true)
+    }
+
+    /// Takes in that the node has ended a subscription by itself. Its number, if there was one.
+    pub(super) fn forget(&mut self, key: K) -> Option<u64> {
+        let number = self.subscribed.iter().find(|(_, it)| **it == key).map(|(number, _)| *number)?;
+        self.subscribed.remove(&number);
+        Some(number)
+    }
+
+    /// How many subscriptions are not answered yet.
+    pub(super) fn unanswered(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// How many subscriptions there are, with those that are not answered yet.
+    pub(super) fn subscriptions(&self) -> usize {
+        self.asked.len() + self.subscribed.len()
+    }
+
+    /// What the node says next. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the node has hung up, is silent, leaves a subscription unanswered, refuses one, or talks nonsense.
+    pub(super) async fn next(&mut self) -> Result<News<K>, Ended> {
+        loop {
+            let silent_at = self.heard_at + SILENT_AFTER;
+            let overdue_at = self.asked.first_key_value().map(|(_, (_, asked_at))| *asked_at + ANSWER_WITHIN);
+            tokio::select! {
+                biased; // what has come counts, however late it is looked at
+                message = self.stream.next() => {
+                    self.heard_at = Instant::now();
+                    self.ping_at = self.heard_at + PING_AFTER;
+                    match message {
+                        Some(Ok(Message::Text(text))) => {
+                            if let Some(news) = self.understand(&text)? {
+                                return Ok(news);
+                            }
+                        }
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Ended),
+                        Some(Ok(_)) => {}
+                    }
+                }
+                () = sleep_until(overdue_at.unwrap_or(silent_at).min(silent_at)) => {
+                    tracing::debug!(kind = self.kind, "the socket does not answer");
+                    return Err(Ended);
+                }
+                () = sleep_until(self.ping_at) => {
+                    self.ping_at += PING_AFTER;
+                    self.send(Message::Ping(Bytes::new())).await?;
+                }
+            }
+        }
+    }
+
+    /// Says good-bye, if the node takes it.
+    pub(super) async fn close(mut self) {
+        let _ = timeout(CLOSE_WITHIN, self.stream.close(None)).await;
+    }
+
+    fn understand(&mut self, text: &str) -> Result<Option<News<K>>, Ended> {
+        let Ok(frame) = serde_json::from_str::<Frame>(text) else {
+            tracing::debug!(kind = self.kind, "the socket says what is no answer and no notification");
+            return Err(Ended);
+        };
+        if let Some(Notification { subscription, result }) = frame.params {
+            // One that was given up may still be told of for a moment.
+            return Ok(self.subscribed.get(&subscription).map(|key| News::Told(*key, result)));
+        }
+        let asked = frame.id.and_then(|id| self.asked.remove(&id));
+        match (asked, frame.result.as_ref().and_then(Value::as_u64)) {
+            (Some((key, _)), Some(number)) => {
+                self.subscribed.insert(number, key);
+                Ok(Some(News::Subscribed(key)))
+            }
+            // The answer about one that was given up, or a notice.
+            (None, _) if frame.id.is_some() || frame.error.is_none() => Ok(None),
+            _ => {
+                tracing::debug!(kind = self.kind, error = ?frame.error, "the socket refuses");
+                Err(Ended)
+            }
+        }
+    }
+
+    async fn request(&mut self, verb: &str, params: Value) -> Result<u64, Ended> {
+        self.last_request += 1;
+        let method = format!("{}{verb}", self.kind);
+        let request = json!({"jsonrpc": "2.0", "id": self.last_request, "method": method, "params": params});
+        self.send(Message::text(request.to_string())).await?;
+        Ok(self.last_request)
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Ended> {
+        match timeout(SEND_WITHIN, self.stream.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Ended),
+        }
+    }
+}
+
+/// The rests between connections: they grow until one was good for something.
+pub(super) struct Rests {
+    next: Duration,
+    /// The last rest.
+    last_ended: Instant,
+}
+
+impl Default for Rests {
+    fn default() -> Self {
+        Self { next: FIRST_REST, last_ended: Instant::now() }
+    }
+}
+
+impl Rests {
+    /// Rests after a connection, unless `shutdown` comes first. It was good if it `listened`, or lasted for long.
+    pub(super) async fn rest(&mut self, listened: bool, shutdown: &CancellationToken) {
+        let was_good = listened || self.last_ended.elapsed() > LONGEST_REST;
+        let rest = if was_good { FIRST_REST } else { self.next };
+        self.next = (rest * 2).min(LONGEST_REST);
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = sleep(rest) => {}
+        }
+        self.last_ended = Instant::now();
+    }
+}
