@@ -27,7 +27,7 @@ use super::{
     follow::Follow,
     openapi::{LastEventId, refusals::Streaming, tag},
     socket::Counted,
-    stream::{StreamParams, Wanted, farewell},
+    stream::{StreamParams, Wanted, farewell, resumable},
 };
 use crate::domain::{ErrorCode, OrderEvent, StoredEvent};
 
@@ -40,7 +40,8 @@ const CLOSED: &str = "closed";
 /// `id` is the event's cursor, `event` its name, `data` its JSON. Comments keep the connection open and its id fresh.
 /// The stream of one order ends with the event that ends the order; asked for again after that, it is answered 204,
 /// which tells a browser to stop. An event `closed` says why a stream ends before its time: a reader that is too slow,
-/// a daemon that stops.
+/// a daemon that stops. An id ahead of the newest event, as after the store was replaced, is answered 400, which also
+/// tells a browser to stop: its page begins anew.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "streamEvents", tag = tag::STREAMS, params(StreamParams, LastEventId),
     responses(
@@ -57,6 +58,7 @@ pub async fn events(
     // A browser repeats the address it was given: what it has heard since is in the header.
     let since = last_event_id(&headers)?.or(params.since());
     let wanted = params.wanted(&state).await?;
+    resumable(&state, since).await?;
     let follows_one = matches!(wanted, Wanted::Order(_));
     if let Wanted::Order(order) = &wanted
         && order.status.name().is_terminal()

@@ -264,8 +264,12 @@ async fn a_wrong_question_is_refused_and_a_browser_may_bring_its_key_in_the_addr
     ] {
         assert_eq!(served.get(&path).await.status, status, "{path}");
     }
-    let odd = served.request("GET", "/v1/events").header("last-event-id", "abc");
-    assert_eq!(served.send(odd).await.status, 400);
+    for odd in ["abc", "90000"] {
+        let request = served.request("GET", "/v1/events").header("last-event-id", odd);
+        assert_eq!(served.send(request).await.status, 400, "{odd}");
+    }
+    let ahead = served.get("/v1/events?since=2").await;
+    assert!(ahead.body["error"]["message"].as_str().unwrap().contains("newest event, whose cursor is 1"), "{ahead:?}");
 
     let keyed = Served::keyed("secret").await;
     assert_eq!(keyed.get("/v1/events?token=secret").await.status, 401, "only a browser's stream is read that way");

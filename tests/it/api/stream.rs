@@ -80,6 +80,31 @@ async fn the_firehose_begins_now_or_where_it_is_asked_to() {
 }
 
 #[tokio::test]
+async fn a_stream_is_not_resumed_after_an_event_that_never_was() {
+    let served = Served::start().await;
+    let order = served.order().await;
+    let mut first = served.connect("/v1/stream?since=0").await;
+    let newest = cursor(&first.frame().await);
+    for path in ["/v1/stream?", &format!("/v1/stream?orderId={}&", order.id)] {
+        let ahead = format!("{path}since={}", newest + 1);
+        assert_eq!(served.try_connect(&ahead, &[]).await.err(), Some(400), "{ahead}");
+        served.connect(&format!("{path}since={newest}")).await.is_silent().await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_lags_resumes_what_another_one_told() {
+    let served = Served::start().await;
+    let mut order = served.order().await;
+    // Stored and published elsewhere: here it is only found by the next look at the store.
+    order.apply(&OrderEvent::Claimed, order.updated_at).unwrap();
+    let told = served.store.append(&order, &OrderEvent::Claimed, None).await.unwrap().cursor;
+    let mut socket = served.connect(&format!("/v1/stream?since={told}")).await;
+    served.step(&mut order, OrderEvent::Cancelled).await;
+    assert_eq!(cursor(&socket.frame().await), told + 1);
+}
+
+#[tokio::test]
 async fn a_filter_lets_through_what_it_names() {
     let served = Served::start().await;
     let mut cancelled = served.connect("/v1/stream?status=cancelled,failed&since=0").await;
