@@ -6,6 +6,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, HeaderName, StatusCode},
     response::{
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ApiError, ApiState,
     body::Params,
+    connection::{LAST, Line},
     follow::Follow,
     openapi::{LastEventId, refusals::Streaming, tag},
     socket::Counted,
@@ -31,6 +33,7 @@ use super::{
 };
 use crate::domain::{ErrorCode, OrderEvent, StoredEvent};
 
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The name of the event that says why a stream ends before its time. No order's event has it.
 const CLOSED: &str = "closed";
@@ -54,6 +57,7 @@ pub async fn events(
     State(state): State<ApiState>,
     Params(params): Params<StreamParams>,
     headers: HeaderMap,
+    Extension(line): Extension<Line>,
 ) -> Result<Response, ApiError> {
     // A browser repeats the address it was given: what it has heard since is in the header.
     let since = last_event_id(&headers)?.or(params.since());
@@ -70,9 +74,14 @@ pub async fn events(
     }
     let room = state.socket_room()?;
     let follow = wanted.follow(state.clone(), since).await;
+    // From here on it counts as a socket only: thousands that listen must not keep those out who trade.
+    line.leave();
+    if !follows_one {
+        line.move_to_gallery();
+    }
     let events = Events::new(&state, follow, follows_one, room).stream();
     // Proxies that gather an answer before they pass it on are told not to.
-    Ok(([("x-accel-buffering", "no")], Sse::new(events)).into_response())
+    Ok(([LAST, (X_ACCEL_BUFFERING, "no")], Sse::new(events)).into_response())
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
