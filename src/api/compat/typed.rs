@@ -43,20 +43,18 @@ impl Words for Typed {
         Json(json!({ "orderId": accepted.order.id })).into_response()
     }
 
+    fn field(&self, ours: &'static str) -> &'static str {
+        if ours == "amountIn" { "amount" } else { ours }
+    }
+
     /// A list of issues when the order is wrong, `internal_error` when it could not be stored.
     fn refused(&self, error: SubmitError) -> ApiError {
         match error {
             SubmitError::Refused(refused) => {
-                let path = match refused.code {
-                    ErrorCode::InvalidAmount => "amount",
-                    ErrorCode::InvalidSlippage => "slippageBps",
-                    _ => "tokenIn",
-                };
-                // A sentence begins with its field in quotes: an unknown output token is not the input's fault.
-                let named = ["tokenOut", "expiresInMs"];
-                let path =
-                    named.into_iter().find(|name| refused.message.starts_with(&format!("`{name}`"))).unwrap_or(path);
-                invalid(refused.code, &refused.message, vec![custom(path, &refused.message)])
+                let message = refused.sentence(|ours| self.field(ours));
+                let path: Vec<_> = refused.field.into_iter().map(|ours| self.field(ours)).collect();
+                let issue = json!({ "code": "custom", "path": path, "message": message });
+                invalid(refused.code, &message, vec![issue])
             }
             SubmitError::Store(error) => ApiError::new(error.code(), "the order could not be stored")
                 .status(StatusCode::INTERNAL_SERVER_ERROR)
