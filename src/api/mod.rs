@@ -8,7 +8,7 @@
 //! origin    which web pages may come in, CORS               auth      the guard; `keys`: who comes in
 //! routes    which path is whose                             body      reading a JSON body exactly
 //! orders, quotes, tokens         /v1 over REST              views     our own JSON
-//! receipt                        how an order ended, in full
+//! receipt                        how an order ended, in full     paging  lists by pages
 //! dead_letters                   orders that wait for a person
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! recent    the latest of them, for who comes back
@@ -39,6 +39,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod orders;
 pub mod origin;
+mod paging;
 pub mod quotes;
 pub mod receipt;
 mod recent;

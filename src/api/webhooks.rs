@@ -21,7 +21,7 @@ use super::{
         tag,
         words::EventName,
     },
-    orders::page_size,
+    paging::{PageSize, before},
     views::timestamp,
 };
 use crate::{
@@ -237,14 +237,10 @@ pub async fn deliveries(
     WebhookInPath(id): WebhookInPath,
     Params(params): Params<LogParams>,
 ) -> Result<Response, ApiError> {
-    let limit = page_size(params.limit)?;
-    let refused = |_| ApiError::new(ErrorCode::InvalidRequest, "`cursor` is none that a page ended with");
-    let before = params.cursor.map(|text| text.parse().map_err(refused)).transpose()?;
-    // One more than asked for tells whether there is a next page.
-    let mut log = state.webhooks().deliveries(id, params.state, before, limit + 1).await?;
-    let more = log.len() > limit as usize;
-    log.truncate(limit as usize);
-    let next_cursor = if more { log.last().map(|delivery| delivery.id) } else { None };
+    let size = PageSize::new(params.limit)?;
+    let before = before(params.cursor.as_deref())?;
+    let log = state.webhooks().deliveries(id, params.state, before, size.and_one()).await?;
+    let (log, next_cursor) = size.cut(log, |delivery| delivery.id);
     let log: Vec<_> = log.iter().map(delivery_view).collect();
     Ok(Json(json!({ "deliveries": log, "nextCursor": next_cursor })).into_response())
 }
