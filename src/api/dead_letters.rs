@@ -18,7 +18,7 @@ use super::{
         shapes::{DeadLettersPage, Replayed},
         tag,
     },
-    orders::{before, page_size},
+    paging::{PageSize, before},
     views::{self, timestamp},
 };
 use crate::{engine::ReplayError, store::DeadLetter};
@@ -42,13 +42,10 @@ pub struct PageParams {
     responses((status = 200, description = "A page of orders that wait for a person", body = DeadLettersPage), Listing)
 )]
 pub async fn list(State(state): State<ApiState>, Params(params): Params<PageParams>) -> Result<Response, ApiError> {
-    let limit = page_size(params.limit)?;
+    let size = PageSize::new(params.limit)?;
     let before = before(params.cursor.as_deref())?;
-    // One more than asked for tells whether there is a next page.
-    let mut letters = state.store().dead_letters(before, limit + 1).await?;
-    let more = letters.len() > limit as usize;
-    letters.truncate(limit as usize);
-    let next_cursor = if more { letters.last().map(|letter| letter.order_id) } else { None };
+    let letters = state.store().dead_letters(before, size.and_one()).await?;
+    let (letters, next_cursor) = size.cut(letters, |letter| letter.order_id);
     let letters: Vec<_> = letters.iter().map(view).collect();
     Ok(Json(json!({ "deadLetters": letters, "nextCursor": next_cursor })).into_response())
 }

@@ -207,7 +207,7 @@ impl IntoResponse for ApiError {
 
 impl From<OrderRefused> for ApiError {
     fn from(refused: OrderRefused) -> Self {
-        Self::new(refused.code, refused.message)
+        Self::new(refused.code, refused.to_string())
     }
 }
 

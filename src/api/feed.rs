@@ -112,6 +112,11 @@ impl Feed {
         }
     }
 
+    /// Whether events up to this cursor have been passed on. `false` may also mean that the feed lags behind the store.
+    pub fn has_passed(&self, cursor: u64) -> bool {
+        self.position.borrow().is_some_and(|position| cursor <= position)
+    }
+
     /// Every frame with a cursor above `seen`, as far as it was passed on; `None` when some of them are forgotten.
     pub fn recent(&self, seen: u64) -> Option<Vec<Arc<Frame>>> {
         self.recent.after(seen)

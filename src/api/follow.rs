@@ -13,7 +13,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::feed::{Feed, Frame, OrderReceiver};
 use crate::{
-    domain::{OrderId, Status, StoredEvent},
+    domain::{OrderEvent, OrderId, Status, StoredEvent},
     store::{SharedStore, StoreError},
 };
 
@@ -45,6 +45,11 @@ impl Filter {
     /// Whether every event passes.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether an event has to wait for its turn: it may be told, or tells whose order it is.
+    fn concerns(&self, event: &StoredEvent) -> bool {
+        self.lets_through(event) || (self.wallet.is_some() && matches!(event.event, OrderEvent::Routed { .. }))
     }
 
     /// Whether an event passes, as far as the event itself says. Not whose order it is.
@@ -83,8 +88,8 @@ pub struct Follow {
     seen: u64,
     /// Not told yet.
     waiting: VecDeque<Arc<Frame>>,
-    /// Whose orders they are, where that is asked for.
-    owners: HashMap<OrderId, Pubkey>,
+    /// Whose orders they are, where that is asked for; nobody's as long as they are not routed.
+    owners: HashMap<OrderId, Option<Pubkey>>,
     /// Whether the store has to be read before the feed is listened to (again).
     store_first: bool,
     /// Whether anything live was told since the store was read.
@@ -130,7 +135,7 @@ impl Follow {
     pub async fn next(&mut self) -> Result<Arc<Frame>, Lost> {
         loop {
             if let Some(frame) = self.waiting.front().cloned() {
-                let wanted = self.is_owned(frame.event.order_id).await?;
+                let wanted = self.wants(&frame.event).await?;
                 self.waiting.pop_front();
                 if wanted {
                     return Ok(frame);
@@ -152,7 +157,7 @@ impl Follow {
                     self.live = true;
                     match &mut self.scope {
                         Scope::Order { seq, .. } => *seq = frame.event.seq,
-                        Scope::All { filter, .. } if !filter.lets_through(&frame.event) => continue,
+                        Scope::All { filter, .. } if !filter.concerns(&frame.event) => continue,
                         Scope::All { .. } => {}
                     }
                     self.waiting.push_back(frame);
@@ -169,18 +174,20 @@ impl Follow {
         }
     }
 
-    /// Whether an order is one that the filter's wallet pays. What is not known yet is asked again.
-    async fn is_owned(&mut self, id: OrderId) -> Result<bool, StoreError> {
-        let Scope::All { filter: Filter { wallet: Some(wallet), .. }, .. } = &self.scope else { return Ok(true) };
-        if let Some(owner) = self.owners.get(&id) {
-            return Ok(owner == wallet);
-        }
-        let Some(owner) = self.store.order(id).await?.and_then(|order| order.wallet) else { return Ok(false) };
+    /// Whether an event is told, now that it is its turn. An order's owner is read once: `routed` tells a later one.
+    async fn wants(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
+        let Scope::All { filter, .. } = &self.scope else { return Ok(true) };
+        let Some(wallet) = filter.wallet else { return Ok(true) };
+        let owner = match (&event.event, self.owners.get(&event.order_id)) {
+            (OrderEvent::Routed { wallet: Some(owner), .. }, _) => Some(*owner),
+            (_, Some(owner)) => *owner,
+            (_, None) => self.store.order(event.order_id).await?.and_then(|order| order.wallet),
+        };
         if self.owners.len() >= OWNERS {
             self.owners.clear();
         }
-        self.owners.insert(id, owner);
-        Ok(owner == *wallet)
+        self.owners.insert(event.order_id, owner);
+        Ok(owner == Some(wallet) && filter.lets_through(event))
     }
 
     /// Takes what is recent, or reads the next page from the store; after the last one, the feed has what follows.
@@ -199,14 +206,14 @@ impl Follow {
                 if let Some(frames) = self.feed.recent(self.seen) {
                     self.store_first = false;
                     self.seen = frames.last().map_or(self.seen, |frame| frame.event.cursor);
-                    self.waiting.extend(frames.into_iter().filter(|frame| filter.lets_through(&frame.event)));
+                    self.waiting.extend(frames.into_iter().filter(|frame| filter.concerns(&frame.event)));
                 } else {
                     let _turn = self.feed.turn().await;
                     let events = self.store.events_since(self.seen, PAGE).await?;
                     self.store_first = events.len() == PAGE as usize;
                     // Set now, so that a page without a wanted event is not read again.
                     self.seen = events.last().map_or(self.seen, |event| event.cursor);
-                    let wanted = events.into_iter().filter(|event| filter.lets_through(event));
+                    let wanted = events.into_iter().filter(|event| filter.concerns(event));
                     self.waiting.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
                 }
             }

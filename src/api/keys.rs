@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -179,7 +179,7 @@ impl KeyRing {
 
     /// Whether nobody comes in without a key.
     pub fn are_demanded(&self) -> bool {
-        self.admin.is_some() || self.known.read().unwrap_or_else(PoisonError::into_inner).closed
+        self.admin.is_some() || self.known().closed
     }
 
     /// Who sends this key, and whether they may send one more request now.
@@ -193,17 +193,32 @@ impl KeyRing {
         {
             return Ok(Caller::unnamed("admin"));
         }
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
         if self.admin.is_none() && !known.closed {
             return Ok(Caller::unnamed(ANYONE));
         }
         let named = candidate.and_then(|candidate| known.keys.iter().find(|named| named.key.is(&candidate)));
-        let Some(named) = named else {
-            return Err(ApiError::new(
-                ErrorCode::Unauthorized,
-                "a key is missing or wrong: send `Authorization: Bearer <key>` or `X-API-Key: <key>`",
-            ));
-        };
+        let named = self.count(&known, named)?;
+        Ok(named.caller.clone())
+    }
+
+    /// Whether a caller who was admitted earlier may send one more request now: for whoever sends many over one socket.
+    ///
+    /// # Errors
+    /// As `admit`.
+    pub fn again(&self, caller: &Caller) -> Result<(), ApiError> {
+        if !caller.named {
+            // The configured key does not change, but the first one that is made closes the door for those without.
+            return if caller.is_anyone() && self.are_demanded() { Err(unauthorized()) } else { Ok(()) };
+        }
+        let known = self.known();
+        let named = known.keys.iter().find(|named| named.caller.name == caller.name);
+        self.count(&known, named).map(drop)
+    }
+
+    /// Counts a request of a key, if it was found, still counts, and has not used up its rate.
+    fn count<'a>(&self, known: &Known, named: Option<&'a Arc<Named>>) -> Result<&'a Named, ApiError> {
+        let named = named.ok_or_else(unauthorized)?;
         if known.read_at.elapsed() > MOST_STALE {
             let message = "nobody can say whether this key still counts, as the store does not answer: try again later";
             return Err(ApiError::new(ErrorCode::StoreUnavailable, message));
@@ -215,8 +230,20 @@ impl KeyRing {
             let wait = refused.wait_time_from(self.clock.now());
             return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after(wait));
         }
-        Ok(named.caller.clone())
+        Ok(named)
     }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        // Nothing panics while holding it.
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::new(
+        ErrorCode::Unauthorized,
+        "a key is missing or wrong: send `Authorization: Bearer <key>` or `X-API-Key: <key>`",
+    )
 }
 
 impl Named {
@@ -261,7 +288,9 @@ mod tests {
     async fn the_first_key_closes_the_door_and_revoking_it_does_not_open_it() {
         let store = store::open("sqlite::memory:").await.unwrap();
         let ring = KeyRing::open(store.clone(), None).await.unwrap();
-        assert_eq!(&*ring.admit(None).unwrap().name, "anyone");
+        let anyone = ring.admit(None).unwrap();
+        assert_eq!(&*anyone.name, "anyone");
+        ring.again(&anyone).unwrap();
         let (text, key) = ApiKey::generate();
         assert!(store.create_key(&record("desk", &key, Scope::Read, None)).await.unwrap());
         assert!(!store.create_key(&record("desk", &ApiKey::new("x"), Scope::Read, None)).await.unwrap());
@@ -270,12 +299,15 @@ mod tests {
         let caller = ring.admit(Some(&text)).unwrap();
         assert_eq!((&*caller.name, caller.may(Scope::Read).is_ok()), ("desk", true));
         assert_eq!(caller.may(Scope::Trade).unwrap_err().code(), ErrorCode::Forbidden);
+        assert_eq!(ring.again(&anyone).unwrap_err().code(), ErrorCode::Unauthorized, "who was in is put out");
+        ring.again(&caller).unwrap();
 
         assert!(store.revoke_key("desk", time::OffsetDateTime::now_utc()).await.unwrap());
         assert!(!store.revoke_key("desk", time::OffsetDateTime::now_utc()).await.unwrap());
         ring.look().await.unwrap();
         assert_eq!(ring.admit(Some(&text)).unwrap_err().code(), ErrorCode::Unauthorized);
         assert_eq!(ring.admit(None).unwrap_err().code(), ErrorCode::Unauthorized);
+        assert_eq!(ring.again(&caller).unwrap_err().code(), ErrorCode::Unauthorized);
     }
 
     #[tokio::test]
@@ -285,11 +317,14 @@ mod tests {
         store.create_key(&record("slow", &slow_key, Scope::Trade, Some(2))).await.unwrap();
         store.create_key(&record("quick", &quick_key, Scope::Trade, None)).await.unwrap();
         let ring = KeyRing::open(store, Some(ApiKey::new("root"))).await.unwrap();
+        let (root, slow_caller) = (ring.admit(Some("root")).unwrap(), ring.admit(Some(&slow)).unwrap());
         let refused = (0..10).filter_map(|_| ring.admit(Some(&slow)).err()).count();
         assert!(refused >= 7, "{refused} of ten at once were refused with two in a second");
         ring.look().await.unwrap();
         let error = ring.admit(Some(&slow)).unwrap_err();
         assert_eq!(error.code(), ErrorCode::RateLimited);
+        assert_eq!(ring.again(&slow_caller).unwrap_err().code(), ErrorCode::RateLimited, "it is one and the same rate");
+        assert!((0..100).all(|_| ring.again(&root).is_ok()));
         assert!((0..100).all(|_| ring.admit(Some(&quick)).is_ok() && ring.admit(Some("root")).is_ok()));
     }
 }

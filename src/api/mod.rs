@@ -3,11 +3,12 @@
 //! Translates, and decides nothing about orders: every write goes through `Intake`, every event comes from `Feed`.
 //!
 //! ```text
-//! server    connections, their bound, the graceful end      request   ids, span, time-out, error bodies
+//! server    accepts, within bounds, and ends gracefully     connection  one of them until its end
+//! request   ids, span, time-out, error bodies
 //! origin    which web pages may come in, CORS               auth      the guard; `keys`: who comes in
 //! routes    which path is whose                             body      reading a JSON body exactly
 //! orders, quotes, tokens         /v1 over REST              views     our own JSON
-//! receipt                        how an order ended, in full
+//! receipt                        how an order ended, in full     paging  lists by pages
 //! dead_letters                   orders that wait for a person
 //! feed      every event once, in order, for this process    follow    stored events, then live ones
 //! recent    the latest of them, for who comes back
@@ -24,6 +25,7 @@
 pub mod auth;
 pub mod body;
 pub mod compat;
+mod connection;
 pub mod control;
 pub mod dashboard;
 pub mod dead_letters;
@@ -37,6 +39,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod orders;
 pub mod origin;
+mod paging;
 pub mod quotes;
 pub mod receipt;
 mod recent;
@@ -90,7 +93,7 @@ pub struct Options {
     pub cors: bool,
     /// The largest request body, in bytes.
     pub body_limit: usize,
-    /// HTTP connections at the same time; more wait in the system's backlog.
+    /// HTTP connections at the same time, sockets and event streams aside; more wait in the system's backlog.
     pub max_connections: usize,
     /// How long a client may take for a request's head, and a kept connection may be idle.
     pub header_timeout: Duration,
@@ -100,7 +103,7 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// Requests in progress at the same time, sockets and health aside; more are answered 503.
     pub max_requests: usize,
-    /// WebSockets at the same time; more are answered 503.
+    /// WebSockets and event streams at the same time; more are answered 503.
     pub max_sockets: usize,
     /// How often a socket is pinged. A peer that answers none of two is dead.
     pub ping_interval: Duration,
@@ -157,7 +160,7 @@ pub struct Parts {
     pub webhooks: Arc<Webhooks>,
     /// What the wallets have, where this process has wallets.
     pub holdings: Option<Arc<Holdings>>,
-    /// Where sockets that hear of all orders have their tasks: away from those that trade.
+    /// Where sockets and streams that hear of all orders have their tasks: away from those that trade.
     pub gallery: Handle,
 }
 

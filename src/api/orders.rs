@@ -23,6 +23,7 @@ use super::{
         tag,
         words::{BaseAmount, SlippageBps, TokenName, UiAmount, WalletAddress},
     },
+    paging::{PageSize, before},
     views,
 };
 use crate::{
@@ -30,9 +31,6 @@ use crate::{
     engine::CancelError,
     store::{OrderFilter, Unreadable},
 };
-
-const DEFAULT_PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 200;
 
 /// What a client asks for, in a body or in a quote's query.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -239,43 +237,19 @@ pub async fn list(State(state): State<ApiState>, Params(params): Params<ListPara
         wallet: params.wallet.as_deref().map(wallet).transpose()?,
         before: before(params.cursor.as_deref())?,
     };
-    let limit = page_size(params.limit)?;
-    // One more than asked for tells whether there is a next page.
-    let mut orders = state.store().list(&filter, limit + 1).await?;
-    let more = orders.len() > limit as usize;
-    orders.truncate(limit as usize);
+    let size = PageSize::new(params.limit)?;
+    let orders = state.store().list(&filter, size.and_one()).await?;
     let id = |listed: &Result<Order, Unreadable>| match listed {
         Ok(order) => order.id,
         Err(unreadable) => unreadable.id,
     };
-    let next_cursor = if more { orders.last().map(id) } else { None };
+    let (orders, next_cursor) = size.cut(orders, id);
     let view = |listed: &Result<Order, Unreadable>| match listed {
         Ok(order) => state.views().order(order),
         Err(unreadable) => views::unreadable(unreadable),
     };
     let orders: Vec<_> = orders.iter().map(view).collect();
     Ok(Json(json!({ "orders": orders, "nextCursor": next_cursor })).into_response())
-}
-
-/// How many rows a page has.
-///
-/// # Errors
-/// When that is none, or more than a page may have.
-pub fn page_size(limit: Option<u32>) -> Result<u32, ApiError> {
-    let limit = limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(ApiError::new(ErrorCode::InvalidRequest, format!("`limit` must be from 1 to {LARGEST_PAGE}")));
-    }
-    Ok(limit)
-}
-
-/// What the page before ended with.
-///
-/// # Errors
-/// When it is no such thing.
-pub fn before(cursor: Option<&str>) -> Result<Option<OrderId>, ApiError> {
-    let refused = |_| ApiError::new(ErrorCode::InvalidRequest, "`cursor` is none that a page ended with");
-    cursor.map(|text| text.parse().map_err(refused)).transpose()
 }
 
 /// A comma-separated list of statuses.

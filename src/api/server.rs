@@ -1,17 +1,10 @@
 //! Server: turns accepted connections into requests, within bounds, until it is told to stop.
 //!
-//! Owns the accept loop, the connection tasks, the bound on connections and the graceful end. Never looks into a
-//! request. axum's own `serve` has neither a bound on connections nor a time-out for slow headers.
+//! Owns the accept loop, the connections' tasks, their bound and the graceful end. Never looks into a request. axum's own
+//! `serve` has neither a bound on connections nor a time-out for slow headers.
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -19,13 +12,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
-use super::{ApiState, routes, socket, stall::Unstalled};
+use super::{ApiState, connection, routes};
 
-/// Bytes that the system may hold for a client that does not read them; Linux takes twice as much for its own needs.
-/// Left alone it would grow to megabytes, and thousands of deaf clients would take the memory of everybody's sockets.
-const UNREAD: usize = 64 * 1024;
 /// The rest after an accept failed for want of descriptors or memory, as in every accept loop.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -51,12 +40,8 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
             accepted = accept(&listener, &room) => accepted,
         };
         match stream {
-            Ok((stream, permit)) => {
-                let connection = connection(stream, app.clone(), state.clone(), shutdown.clone());
-                open.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
+            Ok((stream, place)) => {
+                open.spawn(connection::serve(stream, place, app.clone(), state.clone(), shutdown.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -84,7 +69,7 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
 }
 
 /// A handler that panics takes its connection with it, and nothing else.
-fn report(ended: Result<(), JoinError>) {
+pub(super) fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a connection's task ended badly");
     }
@@ -92,33 +77,7 @@ fn report(ended: Result<(), JoinError>) {
 
 /// Waits for room first: connections above the bound wait in the system's backlog. Cancel-safe.
 async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let place = room.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
-}
-
-/// One connection until its end. A socket leaves it with the upgrade and lives on in axum's own task.
-async fn connection(stream: TcpStream, app: Router, state: ApiState, shutdown: CancellationToken) {
-    // Frames and answers are small and wanted at once. A failure of either costs only latency, or memory.
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_send_buffer_size(UNREAD);
-    let stream = Unstalled::new(stream, socket::longest_write(state.options()));
-    let service = TowerToHyperService::new(app.map_request(|request: hyper::Request<_>| request.map(Body::new)));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(state.options().header_timeout)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended early");
-    }
+    Ok((stream, place))
 }

@@ -6,6 +6,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, HeaderName, StatusCode},
     response::{
@@ -24,13 +25,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ApiError, ApiState,
     body::Params,
+    connection::{LAST, Line},
     follow::Follow,
     openapi::{LastEventId, refusals::Streaming, tag},
     socket::Counted,
-    stream::{StreamParams, Wanted, farewell},
+    stream::{StreamParams, Wanted, farewell, resumable},
 };
 use crate::domain::{ErrorCode, OrderEvent, StoredEvent};
 
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The name of the event that says why a stream ends before its time. No order's event has it.
 const CLOSED: &str = "closed";
@@ -40,7 +43,8 @@ const CLOSED: &str = "closed";
 /// `id` is the event's cursor, `event` its name, `data` its JSON. Comments keep the connection open and its id fresh.
 /// The stream of one order ends with the event that ends the order; asked for again after that, it is answered 204,
 /// which tells a browser to stop. An event `closed` says why a stream ends before its time: a reader that is too slow,
-/// a daemon that stops.
+/// a daemon that stops. An id ahead of the newest event, as after the store was replaced, is answered 400, which also
+/// tells a browser to stop: its page begins anew.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "streamEvents", tag = tag::STREAMS, params(StreamParams, LastEventId),
     responses(
@@ -53,10 +57,12 @@ pub async fn events(
     State(state): State<ApiState>,
     Params(params): Params<StreamParams>,
     headers: HeaderMap,
+    Extension(line): Extension<Line>,
 ) -> Result<Response, ApiError> {
     // A browser repeats the address it was given: what it has heard since is in the header.
     let since = last_event_id(&headers)?.or(params.since());
     let wanted = params.wanted(&state).await?;
+    resumable(&state, since).await?;
     let follows_one = matches!(wanted, Wanted::Order(_));
     if let Wanted::Order(order) = &wanted
         && order.status.name().is_terminal()
@@ -68,9 +74,14 @@ pub async fn events(
     }
     let room = state.socket_room()?;
     let follow = wanted.follow(state.clone(), since).await;
+    // From here on it counts as a socket only: thousands that listen must not keep those out who trade.
+    line.leave();
+    if !follows_one {
+        line.move_to_gallery();
+    }
     let events = Events::new(&state, follow, follows_one, room).stream();
     // Proxies that gather an answer before they pass it on are told not to.
-    Ok(([("x-accel-buffering", "no")], Sse::new(events)).into_response())
+    Ok(([LAST, (X_ACCEL_BUFFERING, "no")], Sse::new(events)).into_response())
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {

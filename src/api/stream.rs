@@ -57,7 +57,8 @@ pub struct StreamParams {
     /// Only orders that this address pays. An order that named no wallet has none until it is routed.
     #[param(value_type = WalletAddress, required = false)]
     wallet: Option<String>,
-    /// Only events after this cursor, stored ones first. Left out: one order from its beginning, others from now on.
+    /// Only events after this cursor, stored ones first; 400 when it is ahead of the newest one. Left out: one order from
+    /// its beginning, others from now on.
     #[param(value_type = u64, required = false)]
     since: Option<u64>,
     /// The API key, from clients that cannot set headers.
@@ -127,6 +128,22 @@ fn names(text: Option<&str>) -> impl Iterator<Item = &str> {
     text.unwrap_or_default().split(',').filter(|name| !name.is_empty())
 }
 
+/// Refuses to resume after an event that never was: the stream would be silent until there are as many. A client holds
+/// such a cursor when the store was replaced.
+///
+/// # Errors
+/// When there is no event with this cursor yet, or the store cannot say.
+pub(super) async fn resumable(state: &ApiState, since: Option<u64>) -> Result<(), ApiError> {
+    let Some(since) = since.filter(|since| !state.feed().has_passed(*since)) else { return Ok(()) };
+    // This process may only be slower than the one that told the client.
+    let newest = state.store().cursor().await?;
+    if since > newest {
+        let message = format!("`since` is ahead of the newest event, whose cursor is {newest}");
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
+}
+
 /// What a stream tells.
 pub(super) enum Wanted {
     /// One order.
@@ -160,6 +177,7 @@ pub async fn stream(
     upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
     let wanted = params.wanted(&state).await?;
+    resumable(&state, params.since()).await?;
     // Whoever follows an order waits for it; whoever hears of all of them is one of many.
     let runtime = match wanted {
         Wanted::Order(_) => Handle::current(),

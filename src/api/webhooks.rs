@@ -1,6 +1,7 @@
 //! Webhooks over REST: made, looked at, changed, removed, and their log.
 //!
-//! Owns the words of `/v1/webhooks`. What a webhook may be and when it is served is `crate::webhooks`.
+//! Owns the words of `/v1/webhooks`, and that a key that may only read is not shown a receiver's whole URL. What a
+//! webhook may be and when it is served is `crate::webhooks`.
 
 use axum::{
     Json,
@@ -10,10 +11,11 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use url::Url;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    ApiError, ApiState,
+    ApiError, ApiState, Caller,
     body::{JsonBytes, Params},
     openapi::{
         refusals::{Changing, Finding, Logging, Redelivering, Registering, Reporting},
@@ -21,14 +23,17 @@ use super::{
         tag,
         words::EventName,
     },
-    orders::page_size,
+    paging::{PageSize, before},
     views::timestamp,
 };
 use crate::{
     domain::{ErrorCode, OrderEvent, OrderId, Status},
-    store::webhooks::{
-        Answer, AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Resume, Turn, Webhook,
-        WebhookChange, WebhookFilter, WebhookId,
+    store::{
+        Scope,
+        webhooks::{
+            Answer, AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Resume, Turn, Webhook,
+            WebhookChange, WebhookFilter, WebhookId,
+        },
     },
     webhooks::{NewWebhook, WebhookError},
 };
@@ -146,13 +151,13 @@ pub struct DeliveryIdInPath {
     )),
     responses(shapes::Made, Registering)
 )]
-pub async fn create(State(state): State<ApiState>, body: JsonBytes) -> Result<Response, ApiError> {
+pub async fn create(State(state): State<ApiState>, caller: Caller, body: JsonBytes) -> Result<Response, ApiError> {
     let words = body.parse::<WebhookWords>()?;
     let filter = filter(words.events, words.statuses, words.order_ids)?;
     let description = described(words.description)?;
     let new = NewWebhook { url: words.url, description, filter, since: words.since };
     let webhook = state.webhooks().create(new).await?;
-    let mut view = view(&webhook);
+    let mut view = view(&webhook, &caller);
     view["secret"] = json!(webhook.secret.expose());
     let location = [(header::LOCATION, format!("/v1/webhooks/{}", webhook.id))];
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
@@ -163,8 +168,9 @@ pub async fn create(State(state): State<ApiState>, body: JsonBytes) -> Result<Re
     get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = tag::WEBHOOKS,
     responses((status = 200, description = "All webhooks", body = shapes::WebhookList), Reporting)
 )]
-pub async fn list(State(state): State<ApiState>) -> Result<Response, ApiError> {
-    let webhooks: Vec<_> = state.webhooks().list().await?.iter().map(view).collect();
+pub async fn list(State(state): State<ApiState>, caller: Caller) -> Result<Response, ApiError> {
+    let webhooks = state.webhooks().list().await?;
+    let webhooks: Vec<_> = webhooks.iter().map(|webhook| view(webhook, &caller)).collect();
     Ok(Json(json!({ "webhooks": webhooks })).into_response())
 }
 
@@ -174,8 +180,12 @@ pub async fn list(State(state): State<ApiState>) -> Result<Response, ApiError> {
     params(WebhookIdInPath),
     responses((status = 200, description = "The webhook", body = shapes::WebhookView), Finding)
 )]
-pub async fn show(State(state): State<ApiState>, WebhookInPath(id): WebhookInPath) -> Result<Response, ApiError> {
-    Ok(Json(view(&state.webhooks().find(id).await?)).into_response())
+pub async fn show(
+    State(state): State<ApiState>,
+    caller: Caller,
+    WebhookInPath(id): WebhookInPath,
+) -> Result<Response, ApiError> {
+    Ok(Json(view(&state.webhooks().find(id).await?, &caller)).into_response())
 }
 
 /// `PATCH /v1/webhooks/{webhookId}`: changes it, disables it, or lets it go on.
@@ -189,13 +199,14 @@ pub async fn show(State(state): State<ApiState>, WebhookInPath(id): WebhookInPat
 )]
 pub async fn change(
     State(state): State<ApiState>,
+    caller: Caller,
     WebhookInPath(id): WebhookInPath,
     body: JsonBytes,
 ) -> Result<Response, ApiError> {
     let words = body.parse::<WebhookChanges>()?;
     let turn = match (words.enabled, words.resume_from) {
         (None, None) => None,
-        (Some(false), None) => Some(Turn::Off("its owner disabled it".to_owned())),
+        (Some(false), None) => Some(Turn::Off("it was disabled by hand".to_owned())),
         (Some(true), Some(ResumeFrom::Now)) => Some(Turn::On(Resume::Now)),
         (Some(true), _) => Some(Turn::On(Resume::Cursor)),
         (_, Some(_)) => {
@@ -213,7 +224,7 @@ pub async fn change(
     };
     let description = words.description.map(described).transpose()?;
     let change = WebhookChange { url: words.url, description, filter, turn };
-    Ok(Json(view(&state.webhooks().change(id, change).await?)).into_response())
+    Ok(Json(view(&state.webhooks().change(id, change).await?, &caller)).into_response())
 }
 
 /// `DELETE /v1/webhooks/{webhookId}`: removes it with its log; what waits is not delivered.
@@ -237,14 +248,10 @@ pub async fn deliveries(
     WebhookInPath(id): WebhookInPath,
     Params(params): Params<LogParams>,
 ) -> Result<Response, ApiError> {
-    let limit = page_size(params.limit)?;
-    let refused = |_| ApiError::new(ErrorCode::InvalidRequest, "`cursor` is none that a page ended with");
-    let before = params.cursor.map(|text| text.parse().map_err(refused)).transpose()?;
-    // One more than asked for tells whether there is a next page.
-    let mut log = state.webhooks().deliveries(id, params.state, before, limit + 1).await?;
-    let more = log.len() > limit as usize;
-    log.truncate(limit as usize);
-    let next_cursor = if more { log.last().map(|delivery| delivery.id) } else { None };
+    let size = PageSize::new(params.limit)?;
+    let before = before(params.cursor.as_deref())?;
+    let log = state.webhooks().deliveries(id, params.state, before, size.and_one()).await?;
+    let (log, next_cursor) = size.cut(log, |delivery| delivery.id);
     let log: Vec<_> = log.iter().map(delivery_view).collect();
     Ok(Json(json!({ "deliveries": log, "nextCursor": next_cursor })).into_response())
 }
@@ -322,11 +329,19 @@ fn described(description: String) -> Result<String, ApiError> {
     Ok(description)
 }
 
-fn view(webhook: &Webhook) -> Value {
+/// A receiver's URL may hold a secret of its own: only who may change the webhook is shown more than where it leads.
+fn url_for(caller: &Caller, webhook: &Webhook) -> String {
+    if caller.may(Scope::Trade).is_ok() {
+        return webhook.url.clone();
+    }
+    Url::parse(&webhook.url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
+}
+
+fn view(webhook: &Webhook, caller: &Caller) -> Value {
     let disabled = |it: &Disabled| json!({ "reason": it.reason, "at": timestamp(it.at) });
     json!({
         "id": webhook.id,
-        "url": webhook.url,
+        "url": url_for(caller, webhook),
         "description": webhook.description,
         "events": webhook.filter.events,
         "statuses": webhook.filter.statuses,

@@ -1,5 +1,7 @@
 //! Requests: what every dialect is translated to, and the one place where it is checked.
 
+use std::fmt;
+
 use solana_sdk::pubkey::Pubkey;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -52,7 +54,7 @@ impl AmountText {
                 .parse::<BaseUnits>()
                 .and_then(|amount| if amount.is_zero() { Err(AmountError::NotPositive) } else { Ok(amount) }),
         };
-        parsed.map_err(|error| OrderRefused::new(ErrorCode::InvalidAmount, format!("`{field}` {error}")))
+        parsed.map_err(|error| OrderRefused::of(field, ErrorCode::InvalidAmount, error.to_string()))
     }
 }
 
@@ -78,56 +80,82 @@ impl Rules {
 }
 
 /// A request that cannot become an order. Nothing has been stored.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderRefused {
     /// Stable code.
     pub code: ErrorCode,
-    /// What to change.
-    pub message: String,
+    /// The field of [`/v1/orders`](OrderRequest) that is wrong, where it is one.
+    pub field: Option<&'static str>,
+    /// What to change: goes on from the field's name, or is a whole sentence.
+    message: String,
 }
 
 impl OrderRefused {
     /// A refusal with its sentence.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, field: None, message: message.into() }
+    }
+
+    /// A refusal of one field, with what follows its name in the sentence.
+    pub fn of(field: &'static str, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, field: Some(field), message: message.into() }
+    }
+
+    /// What to change, for clients that call our fields by other names.
+    pub fn sentence(&self, name: impl FnOnce(&'static str) -> &'static str) -> String {
+        match self.field {
+            Some(field) => format!("`{}` {}", name(field), self.message),
+            None => self.message.clone(),
+        }
     }
 }
+
+impl fmt::Display for OrderRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence(|ours| ours))
+    }
+}
+
+impl std::error::Error for OrderRefused {}
 
 /// Checks a request against the rules.
 ///
 /// # Errors
 /// The first thing that is wrong, in the order tokens, amounts, slippage, wallet, deadline.
 pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Result<NewOrder, OrderRefused> {
-    let token = |field: &str, name: &str| {
+    let token = |field: &'static str, name: &str| {
         if name.is_empty() {
-            return Err(OrderRefused::new(
+            return Err(OrderRefused::of(
+                field,
                 ErrorCode::InvalidRequest,
-                format!("`{field}` is missing: give a symbol or a mint address"),
+                "is missing: give a symbol or a mint address",
             ));
         }
         rules.token(name).cloned().ok_or_else(|| {
             let known: Vec<_> = rules.tokens.iter().map(|token| token.symbol.as_str()).collect();
-            OrderRefused::new(
+            OrderRefused::of(
+                field,
                 ErrorCode::UnknownToken,
-                format!("`{field}` names no configured token: use one of {} or its mint", known.join(", ")),
+                format!("names no configured token: use one of {} or its mint", known.join(", ")),
             )
         })
     };
     let token_in = token("tokenIn", &request.token_in)?;
     let token_out = token("tokenOut", &request.token_out)?;
     if token_in.mint == token_out.mint {
-        return Err(OrderRefused::new(
+        return Err(OrderRefused::of(
+            "tokenOut",
             ErrorCode::InvalidRequest,
-            "`tokenIn` and `tokenOut` are the same token: name two different ones",
+            "names the token that is paid: name two different ones",
         ));
     }
     let (swap, limit) = match (&request.amount_in, &request.amount_out) {
         (Some(amount), None) => {
             if request.max_in.is_some() {
-                return Err(OrderRefused::new(
+                return Err(OrderRefused::of(
+                    "maxIn",
                     ErrorCode::InvalidRequest,
-                    "`maxIn` bounds an exact output: with `amountIn` give `minOut`",
+                    "bounds an exact output: with `amountIn` give `minOut`",
                 ));
             }
             let amount = amount.parse("amountIn", token_in.decimals)?;
@@ -136,9 +164,10 @@ pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Resu
         }
         (None, Some(amount)) => {
             if request.min_out.is_some() {
-                return Err(OrderRefused::new(
+                return Err(OrderRefused::of(
+                    "minOut",
                     ErrorCode::InvalidRequest,
-                    "`minOut` bounds an exact input: with `amountOut` give `maxIn`",
+                    "bounds an exact input: with `amountOut` give `maxIn`",
                 ));
             }
             let amount = amount.parse("amountOut", token_out.decimals)?;
@@ -165,9 +194,10 @@ pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Resu
             .and_then(|bps| Bps::new(bps).ok())
             .filter(|bps| *bps <= rules.max_slippage)
             .ok_or_else(|| {
-                OrderRefused::new(
+                OrderRefused::of(
+                    "slippageBps",
                     ErrorCode::InvalidSlippage,
-                    format!("`slippageBps` must be a whole number from 0 to {}", rules.max_slippage.get()),
+                    format!("must be a whole number from 0 to {}", rules.max_slippage.get()),
                 )
             })?,
     };
@@ -176,7 +206,7 @@ pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Resu
         .as_ref()
         .map(|text| {
             text.parse::<Pubkey>()
-                .map_err(|_| OrderRefused::new(ErrorCode::InvalidRequest, "`wallet` is not a base58 public key"))
+                .map_err(|_| OrderRefused::of("wallet", ErrorCode::InvalidRequest, "is not a base58 public key"))
         })
         .transpose()?;
     let expiry = expiry(request)?;
@@ -197,20 +227,20 @@ pub fn validate(request: &OrderRequest, dialect: Dialect, rules: &Rules) -> Resu
 
 /// The deadline, if one was given. Whether it lies ahead is for whoever has a clock.
 fn expiry(request: &OrderRequest) -> Result<Option<Expiry>, OrderRefused> {
-    let refused = |message: &str| Err(OrderRefused::new(ErrorCode::InvalidRequest, message));
+    let refused = |field, message: &str| Err(OrderRefused::of(field, ErrorCode::InvalidRequest, message));
     match (request.expires_in_ms, &request.expires_at) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => refused("`expiresInMs` and `expiresAt` exclude each other: give one of them"),
+        (Some(_), Some(_)) => refused("expiresInMs", "and `expiresAt` exclude each other: give one of them"),
         (Some(ms), None) => {
             let duration = Duration::milliseconds(ms);
             if !duration.is_positive() || duration > LONGEST_EXPIRY {
-                return refused("`expiresInMs` must be from 1 to 604800000, which is seven days");
+                return refused("expiresInMs", "must be from 1 to 604800000, which is seven days");
             }
             Ok(Some(Expiry::In(duration)))
         }
         (None, Some(text)) => match OffsetDateTime::parse(text, &Rfc3339) {
             Ok(at) => Ok(Some(Expiry::At(at))),
-            Err(_) => refused("`expiresAt` is no time: write it as 2026-01-31T12:00:00Z"),
+            Err(_) => refused("expiresAt", "is no time: write it as 2026-01-31T12:00:00Z"),
         },
     }
 }
@@ -289,5 +319,16 @@ mod tests {
         for (request, code) in cases {
             assert_eq!(validate(&request, Dialect::V1, &rules()).unwrap_err().code, code, "{request:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_names_its_field_as_the_client_calls_it() {
+        let same = OrderRequest { token_out: "SOL".into(), ..request() };
+        let refused = validate(&same, Dialect::V1, &rules()).unwrap_err();
+        assert_eq!(refused.field, Some("tokenOut"));
+        assert_eq!(refused.to_string(), "`tokenOut` names the token that is paid: name two different ones");
+        assert!(refused.sentence(|_| "pair").starts_with("`pair` names the token"));
+        let none = validate(&OrderRequest { amount_in: None, ..request() }, Dialect::V1, &rules()).unwrap_err();
+        assert_eq!((none.field, none.sentence(|_| "x")), (None, none.to_string()));
     }
 }

@@ -143,8 +143,8 @@ impl Intake {
         if let (Some(wallet), Some(known)) = (&new.wallet, &self.admission.wallets)
             && !known.contains(wallet)
         {
-            let message = format!("`wallet` {wallet} is not one of this daemon's wallets");
-            return Err(OrderRefused::new(ErrorCode::InvalidRequest, message));
+            let message = format!("{wallet} is not one of this daemon's wallets");
+            return Err(OrderRefused::of("wallet", ErrorCode::InvalidRequest, message));
         }
         // What an exact output without a bound costs is known when it is routed; the cap is checked again there.
         let most = match new.swap {
@@ -200,7 +200,7 @@ impl Intake {
     /// Whether a new order may come in now; if so, its place until it is queued.
     async fn admit(&self, order: &Order, now: OffsetDateTime) -> Result<Place<'_>, SubmitError> {
         if order.is_overdue(now) {
-            return Err(OrderRefused::new(ErrorCode::InvalidRequest, "`expiresAt` has passed already").into());
+            return Err(OrderRefused::of("expiresAt", ErrorCode::InvalidRequest, "has passed already").into());
         }
         if let Some(failure) = self.admission.control.stopped() {
             return Err(SubmitError::Paused(failure.reason));

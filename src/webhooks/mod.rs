@@ -1,7 +1,8 @@
 //! Webhooks: tells receivers of orders' events over HTTP.
 //!
-//! A webhook is owned by its user, kept by the store, and served by one process at a time. Owns what a user may ask of
-//! webhooks; never changes an order, and no order waits for a receiver.
+//! A webhook is kept by the store and served by one process at a time. It belongs to the installation: every key that may
+//! trade may change every webhook. Owns what may be asked of webhooks; never changes an order, and no order waits for a
+//! receiver.
 //!
 //! ```text
 //! target     where may be sent to                     signature  what proves where a delivery comes from
@@ -125,7 +126,7 @@ pub struct Rehearsed {
     pub took: Duration,
 }
 
-/// The webhooks, for those who own them.
+/// The webhooks, for those who make and change them.
 pub struct Webhooks {
     store: SharedStore,
     sender: Arc<Sender>,

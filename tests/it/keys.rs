@@ -5,9 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_tungstenite::{connect_async, tungstenite};
 
-use crate::support::{
-    daemon::{Daemon, Setup, World, command},
-    eventually, servers,
+use crate::{
+    api::served::Socket,
+    support::{
+        daemon::{Daemon, Setup, World, command},
+        eventually, servers, within_patience,
+    },
 };
 
 const SLOT: Duration = Duration::from_millis(50);
@@ -143,4 +146,60 @@ async fn keys_are_made_limited_and_revoked_on_many_processes() {
     let world = World::start(SLOT, 1).await;
     let setup = world.shared(&servers::fresh_database().await, &servers::shared_redis());
     keys_are_made_limited_and_revoked(&world, &setup, &["api", "api", "worker"]).await;
+}
+
+/// What an order over a socket is answered with at once: its first frame, or the sentence that refuses it.
+async fn give(socket: &mut Socket) -> Result<(), String> {
+    socket.say(r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":0.001}"#).await;
+    loop {
+        let frame = socket.frame().await;
+        match frame["error"].as_str() {
+            Some(error) => return Err(error.to_owned()),
+            None if frame["status"] == "pending" => return Ok(()),
+            None => {} // of an order that was taken before
+        }
+    }
+}
+
+/// Gives orders until one is refused; the sentence.
+async fn give_until_refused(socket: &mut Socket) -> String {
+    within_patience("an order to be refused", async {
+        loop {
+            if let Err(sentence) = give(socket).await {
+                return sentence;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_takes_orders_outlives_neither_its_key_nor_its_rate() {
+    let world = World::start(SLOT, 1).await;
+    let setup = world.embedded();
+    let config = world.config(&setup);
+    let daemon = Daemon::start(&world, &setup, "all").await;
+    let open =
+        async |query: &str| Socket::open(&format!("{}/api/orders/execute{query}", daemon.ws()), &[]).await.unwrap();
+    let make = async |words: &[&str]| {
+        let (status, said) = command(&config, words).await;
+        assert!(status.success(), "{said}");
+        said.lines().next().unwrap().to_owned()
+    };
+    let mut anyones = open("").await;
+    give(&mut anyones).await.unwrap();
+
+    let desk = make(&["key", "create", "desk", "--scope", "trade"]).await;
+    let slow = make(&["key", "create", "slow", "--scope", "trade", "--rate", "5/s"]).await;
+    until(&daemon, "", 401).await;
+    until(&daemon, &slow, 200).await; // the last one made
+    assert!(give(&mut anyones).await.unwrap_err().starts_with("a key is missing"), "the door is closed");
+
+    let mut limited = open(&format!("?token={slow}")).await;
+    assert!(give_until_refused(&mut limited).await.contains("`slow` has used up its requests"));
+    let mut revoked = open(&format!("?token={desk}")).await;
+    give(&mut revoked).await.unwrap();
+    make(&["key", "revoke", "desk"]).await;
+    until(&daemon, &desk, 401).await;
+    assert!(give(&mut revoked).await.unwrap_err().starts_with("a key is missing or wrong"));
 }

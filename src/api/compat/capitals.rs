@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use super::{
     Fields,
     story::{Moment, Story},
-    words::{self, Words},
+    words::Words,
 };
 use crate::{
     api::{ApiError, Options, views::timestamp},
     domain::{AmountText, Dialect, ErrorCode, OrderRequest, Rules},
-    engine::{Accepted, SubmitError},
+    engine::Accepted,
 };
 
 /// The dialect.
@@ -47,8 +47,13 @@ impl Words for Capitals {
         (StatusCode::CREATED, Json(body)).into_response()
     }
 
-    fn refused(&self, error: SubmitError) -> ApiError {
-        words::renamed(error, &[("tokenIn", "inputToken"), ("tokenOut", "outputToken"), ("amountIn", "amount")])
+    fn field(&self, ours: &'static str) -> &'static str {
+        match ours {
+            "tokenIn" => "inputToken",
+            "tokenOut" => "outputToken",
+            "amountIn" => "amount",
+            same => same,
+        }
     }
 
     fn greeting(&self, _story: &Story) -> Option<Value> {

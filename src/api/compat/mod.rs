@@ -143,7 +143,7 @@ fn expiry(fields: &Fields) -> Result<Option<i64>, OrderRefused> {
     }
     let millis = fields.number("expiresInMs").and_then(|digits| digits.parse().ok());
     let refused =
-        || OrderRefused::new(ErrorCode::InvalidRequest, "`expiresInMs` must be a whole number of milliseconds");
+        || OrderRefused::of("expiresInMs", ErrorCode::InvalidRequest, "must be a whole number of milliseconds");
     millis.map(Some).ok_or_else(refused)
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Fields,
     story::{Moment, Story},
-    words::{self, Words},
+    words::Words,
 };
 use crate::{
     api::{
@@ -21,7 +21,7 @@ use crate::{
         views::{number, price},
     },
     domain::{AmountText, Dialect, ErrorCode, Fill, OrderRequest, Rules, Swap},
-    engine::{Accepted, SubmitError},
+    engine::Accepted,
 };
 
 /// The dialect.
@@ -56,9 +56,12 @@ impl Words for Pair {
         Json(json!({ "orderId": accepted.order.id, "message": message })).into_response()
     }
 
-    fn refused(&self, error: SubmitError) -> ApiError {
-        let names = [("tokenIn", "pair"), ("tokenOut", "pair"), ("amountIn", "amount"), ("amountOut", "amount")];
-        words::renamed(error, &names)
+    fn field(&self, ours: &'static str) -> &'static str {
+        match ours {
+            "tokenIn" | "tokenOut" => "pair",
+            "amountIn" | "amountOut" => "amount",
+            same => same,
+        }
     }
 
     fn greeting(&self, story: &Story) -> Option<Value> {

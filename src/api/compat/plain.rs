@@ -45,6 +45,10 @@ impl Words for Plain {
         (status, Json(json!({ "message": message, "orderId": accepted.order.id }))).into_response()
     }
 
+    fn field(&self, ours: &'static str) -> &'static str {
+        if ours == "amountIn" { "amount" } else { ours }
+    }
+
     /// Sent only while it is true.
     fn greeting(&self, story: &Story) -> Option<Value> {
         (story.order.status.name() == Status::Pending).then(|| json!({ "status": "pending" }))

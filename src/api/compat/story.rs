@@ -98,6 +98,7 @@ impl Story {
             OrderEvent::Claimed => Some(Moment::Routing),
             OrderEvent::Routed { route, .. } => {
                 self.route = Some(route.clone());
+                self.attempt = None; // the one before is dead
                 Some(Moment::Building)
             }
             OrderEvent::Signed { attempt } => {

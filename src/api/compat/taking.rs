@@ -1,7 +1,8 @@
 //! Taking: the socket on which orders are posted.
 //!
-//! A message is an order, in the words of the one dialect that did so; its frames come back on the same socket. Owns the
-//! bound on orders that one socket follows. The socket stays open after a refusal and after an order's end.
+//! A message is an order, in the words of the one dialect that did so; its frames come back on the same socket. Every
+//! message is a request: its key is asked for again and counted. Owns the bound on orders that one socket follows. The
+//! socket stays open after a refusal and after an order's end.
 
 use axum::extract::ws::Utf8Bytes;
 use futures_util::future::select_all;
@@ -31,6 +32,9 @@ impl Taking {
     }
 
     async fn take(&mut self, text: &str) -> Result<(), String> {
+        // Asked with every message: a socket must not outlive its key, nor be a way around the bounds on requests.
+        self.state.keys().again(&self.caller).map_err(sentence)?;
+        let _room = self.state.request_room().map_err(sentence)?;
         let fields = Fields::read(text.as_bytes()).map_err(|_| "Invalid JSON")?;
         self.orders.retain(|order| !order.is_over());
         if self.orders.len() >= MOST_ORDERS {
@@ -40,13 +44,16 @@ impl Taking {
             self.state.options().request_timeout,
             super::submit(&self.state, &self.caller, &Percent, &fields, None),
         );
-        let accepted = submitted.await.unwrap_or_else(|_| Err(ApiError::timed_out())).map_err(|error| {
-            tracing::debug!(code = error.code().as_str(), error = error.chain(), "order over a socket refused");
-            error.message().to_owned()
-        })?;
+        let accepted = submitted.await.unwrap_or_else(|_| Err(ApiError::timed_out())).map_err(sentence)?;
         self.orders.push(Telling::start(self.state.clone(), accepted.order, &Percent).await);
         Ok(())
     }
+}
+
+/// What a client of the one dialect is told of a refusal.
+fn sentence(error: ApiError) -> String {
+    tracing::debug!(code = error.code().as_str(), error = error.chain(), "order over a socket refused");
+    error.message().to_owned()
 }
 
 impl Source for Taking {

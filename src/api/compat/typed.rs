@@ -19,11 +19,11 @@ use crate::{
         ApiError, Options,
         views::{number, ratio, timestamp},
     },
-    domain::{AmountError, AmountText, BaseUnits, Dialect, ErrorCode, OrderRequest, Rules, StoredEvent},
+    domain::{AmountError, AmountText, BaseUnits, Bps, Dialect, ErrorCode, OrderRequest, Rules, StoredEvent},
     engine::{Accepted, SubmitError},
 };
 
-/// Slippage when none is given.
+/// Slippage when none is given, unless the daemon allows less.
 const DEFAULT_SLIPPAGE_BPS: u16 = 100;
 const LARGEST_SLIPPAGE_BPS: u16 = 1_000;
 
@@ -35,28 +35,26 @@ impl Words for Typed {
         Dialect::Typed
     }
 
-    fn request(&self, fields: &Fields, _rules: &Rules, _options: &Options) -> Result<OrderRequest, ApiError> {
-        request(fields)
+    fn request(&self, fields: &Fields, rules: &Rules, _options: &Options) -> Result<OrderRequest, ApiError> {
+        request(fields, rules.max_slippage)
     }
 
     fn accepted(&self, accepted: &Accepted, _host: &str) -> Response {
         Json(json!({ "orderId": accepted.order.id })).into_response()
     }
 
+    fn field(&self, ours: &'static str) -> &'static str {
+        if ours == "amountIn" { "amount" } else { ours }
+    }
+
     /// A list of issues when the order is wrong, `internal_error` when it could not be stored.
     fn refused(&self, error: SubmitError) -> ApiError {
         match error {
             SubmitError::Refused(refused) => {
-                let path = match refused.code {
-                    ErrorCode::InvalidAmount => "amount",
-                    ErrorCode::InvalidSlippage => "slippageBps",
-                    _ => "tokenIn",
-                };
-                // A sentence begins with its field in quotes: an unknown output token is not the input's fault.
-                let named = ["tokenOut", "expiresInMs"];
-                let path =
-                    named.into_iter().find(|name| refused.message.starts_with(&format!("`{name}`"))).unwrap_or(path);
-                invalid(refused.code, &refused.message, vec![custom(path, &refused.message)])
+                let message = refused.sentence(|ours| self.field(ours));
+                let path: Vec<_> = refused.field.into_iter().map(|ours| self.field(ours)).collect();
+                let issue = json!({ "code": "custom", "path": path, "message": message });
+                invalid(refused.code, &message, vec![issue])
             }
             SubmitError::Store(error) => ApiError::new(error.code(), "the order could not be stored")
                 .status(StatusCode::INTERNAL_SERVER_ERROR)
@@ -83,7 +81,7 @@ impl Words for Typed {
 }
 
 /// Reads a body; everything that is wrong is listed at once.
-fn request(fields: &Fields) -> Result<OrderRequest, ApiError> {
+fn request(fields: &Fields, max_slippage: Bps) -> Result<OrderRequest, ApiError> {
     let mut issues = Vec::new();
     if fields.text("type").as_deref() != Some("market") {
         issues.push(json!({
@@ -120,9 +118,9 @@ fn request(fields: &Fields) -> Result<OrderRequest, ApiError> {
             wrong_type(fields, "amount", "number")
         });
     }
-    let slippage_bps = slippage(fields).unwrap_or_else(|issue| {
+    let given = slippage(fields).unwrap_or_else(|issue| {
         issues.push(issue);
-        DEFAULT_SLIPPAGE_BPS
+        None
     });
     if !issues.is_empty() {
         return Err(invalid(ErrorCode::InvalidRequest, "the order is not valid", issues));
@@ -131,15 +129,15 @@ fn request(fields: &Fields) -> Result<OrderRequest, ApiError> {
         token_in,
         token_out,
         amount_in: amount.map(|amount| AmountText::Ui(amount.to_owned())),
-        slippage_bps: Some(slippage_bps.into()),
+        slippage_bps: Some(given.unwrap_or(DEFAULT_SLIPPAGE_BPS.min(max_slippage.get())).into()),
         ..OrderRequest::default()
     })
 }
 
-fn slippage(fields: &Fields) -> Result<u16, Value> {
+fn slippage(fields: &Fields) -> Result<Option<u16>, Value> {
     const NAME: &str = "slippageBps";
     if fields.value(NAME).is_none() {
-        return Ok(DEFAULT_SLIPPAGE_BPS);
+        return Ok(None);
     }
     let Some(text) = fields.number(NAME) else { return Err(wrong_type(fields, NAME, "number")) };
     let bound = |code: &str, bound: &str, limit: u16, words: &str| {
@@ -150,7 +148,7 @@ fn slippage(fields: &Fields) -> Result<u16, Value> {
     };
     // 100.0 and 1e2 are integers to JavaScript.
     match BaseUnits::from_ui(text, 0).map(BaseUnits::get) {
-        Ok(bps) if bps <= u64::from(LARGEST_SLIPPAGE_BPS) => Ok(u16::try_from(bps).expect("at most 1000")),
+        Ok(bps) if bps <= u64::from(LARGEST_SLIPPAGE_BPS) => Ok(Some(u16::try_from(bps).expect("at most 1000"))),
         Ok(_) | Err(AmountError::TooLarge) => Err(bound("too_big", "maximum", LARGEST_SLIPPAGE_BPS, "less")),
         Err(AmountError::NotPositive) => Err(bound("too_small", "minimum", 1, "greater")),
         Err(_) => Err(json!({
@@ -246,7 +244,7 @@ mod tests {
 
     fn issues(body: &str) -> Vec<(String, String)> {
         let fields = Fields::read(body.as_bytes()).unwrap();
-        let Err(error) = request(&fields) else { return Vec::new() };
+        let Err(error) = request(&fields, Bps::new(1_000).unwrap()) else { return Vec::new() };
         let list = error.compat_field("error").cloned().unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         list.as_array().unwrap().iter().map(|issue| (text(&issue["path"][0]), text(&issue["code"]))).collect()
@@ -281,5 +279,14 @@ mod tests {
         expect(&with(r#""amount":1,"slippageBps":1.5"#), &[("slippageBps", "invalid_type")]);
         expect(&with(r#""amount":1,"slippageBps":null"#), &[("slippageBps", "invalid_type")]);
         expect(r#"{"type":"market","tokenIn":"SOL","tokenOut":"SOL","amount":1}"#, &[("tokenOut", "custom")]);
+    }
+
+    #[test]
+    fn the_default_is_never_more_than_the_daemon_allows() {
+        let fields = Fields::read(br#"{"type":"market","tokenIn":"SOL","tokenOut":"USDC","amount":1}"#).unwrap();
+        for (max, default) in [(1_000, 100), (50, 50)] {
+            let request = request(&fields, Bps::new(max).unwrap()).unwrap();
+            assert_eq!(request.slippage_bps, Some(default), "at most {max}");
+        }
     }
 }

@@ -32,9 +32,17 @@ pub trait Words: Send + Sync {
     /// The answer to an accepted order. `host` is what the client calls this daemon.
     fn accepted(&self, accepted: &Accepted, host: &str) -> Response;
 
+    /// What its clients call a field of ours.
+    fn field(&self, ours: &'static str) -> &'static str {
+        ours
+    }
+
     /// The answer to an order that the intake refused.
     fn refused(&self, error: SubmitError) -> ApiError {
-        error.into()
+        match error {
+            SubmitError::Refused(refused) => ApiError::new(refused.code, refused.sentence(|ours| self.field(ours))),
+            error => error.into(),
+        }
     }
 
     /// What a socket is told before anything that happened.
@@ -59,15 +67,6 @@ pub fn of(dialect: Dialect) -> Option<&'static dyn Words> {
         Dialect::Typed => &Typed,
         Dialect::Pair => &Pair,
     })
-}
-
-/// What the intake refused, with that engine's names for our fields.
-pub fn renamed(error: SubmitError, names: &[(&str, &str)]) -> ApiError {
-    let SubmitError::Refused(refused) = error else { return error.into() };
-    let message = names
-        .iter()
-        .fold(refused.message, |message, (ours, theirs)| message.replace(&format!("`{ours}`"), &format!("`{theirs}`")));
-    ApiError::new(refused.code, message)
 }
 
 /// The words that a body of `POST /api/orders/execute` is written in: the first match wins.

@@ -18,11 +18,11 @@ pub struct Api {
     pub key: Option<Secret>,
     /// Largest request body, in bytes.
     pub body_limit: usize,
-    /// Connections at a time.
+    /// Connections at a time, sockets and event streams aside.
     pub max_connections: usize,
     /// Requests in progress at a time.
     pub max_requests: usize,
-    /// WebSockets at a time.
+    /// WebSockets and event streams at a time.
     pub max_sockets: usize,
     /// Longest time for one request.
     #[serde(with = "humantime_serde")]

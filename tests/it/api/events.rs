@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde_json::Value;
 use swapd::{
     api::Options,
@@ -12,7 +13,7 @@ use super::{acts, served::Served};
 use crate::support::{PATIENCE, eventually, within_patience};
 
 /// A browser's side of a stream: blocks of lines, and the last id it has seen.
-struct Source {
+pub struct Source {
     response: reqwest::Response,
     buffer: String,
     last_id: Option<u64>,
@@ -20,14 +21,14 @@ struct Source {
 
 /// A block of a stream that a page is told of.
 #[derive(Debug, PartialEq)]
-struct Message {
-    id: Option<u64>,
-    event: String,
-    data: Value,
+pub struct Message {
+    pub id: Option<u64>,
+    pub event: String,
+    pub data: Value,
 }
 
 impl Source {
-    async fn open(served: &Served, path: &str) -> Self {
+    pub async fn open(served: &Served, path: &str) -> Self {
         Self::resume(served, path, None).await
     }
 
@@ -43,7 +44,7 @@ impl Source {
     }
 
     /// The next block, as its fields; `None` at the end of the stream.
-    async fn block(&mut self) -> Option<Vec<(String, String)>> {
+    pub async fn block(&mut self) -> Option<Vec<(String, String)>> {
         loop {
             if let Some((block, rest)) = self.buffer.split_once("\n\n") {
                 let fields = block.lines().map(|line| {
@@ -62,6 +63,11 @@ impl Source {
         }
     }
 
+    /// Whether no message has come yet.
+    pub fn has_heard_nothing(&mut self) -> bool {
+        self.message().now_or_never().is_none()
+    }
+
     /// The next message, past comments.
     async fn message(&mut self) -> Option<Message> {
         loop {
@@ -78,7 +84,7 @@ impl Source {
         }
     }
 
-    async fn messages(&mut self, count: usize) -> Vec<Message> {
+    pub async fn messages(&mut self, count: usize) -> Vec<Message> {
         let mut messages = Vec::new();
         for _ in 0..count {
             messages.push(self.message().await.expect("the stream ended"));
@@ -234,6 +240,36 @@ async fn a_reader_that_reads_nothing_is_cut_off() {
 }
 
 #[tokio::test]
+async fn streams_count_as_sockets_and_keep_no_connection_from_others() {
+    let options = Options { max_connections: 2, max_sockets: 3, ..Options::default() };
+    let served = Served::with(options, 64).await;
+    let order = served.order().await;
+    let mut sources = Vec::new();
+    for _ in 0..2 {
+        sources.push(Source::open(&served, "/v1/events?since=0").await);
+    }
+    sources.push(Source::open(&served, &format!("/v1/events?orderId={}", order.id)).await);
+    assert_eq!(served.try_connect("/v1/stream", &[]).await.err(), Some(503), "sockets are what there are too many of");
+    for source in &mut sources {
+        assert_eq!(source.messages(1).await[0].event, "created");
+    }
+    drop(sources);
+    eventually("room for a socket", async || served.try_connect("/v1/stream", &[]).await).await;
+}
+
+#[tokio::test]
+async fn a_stream_is_the_last_answer_on_its_connection() {
+    let served = Served::with(Options { max_connections: 1, ..Options::default() }, 64).await;
+    let mut order = served.order().await;
+    served.step(&mut order, OrderEvent::Cancelled).await;
+    let mut source = Source::open(&served, &format!("/v1/events?orderId={}", order.id)).await;
+    assert_eq!(source.response.headers()["connection"], "close", "or it would be kept without a place");
+    source.messages(2).await;
+    assert_eq!(source.message().await, None);
+    assert_eq!(served.get("/v1/tokens").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_streams_with_a_reason() {
     let served = Served::start().await;
     served.order().await;
@@ -264,8 +300,12 @@ async fn a_wrong_question_is_refused_and_a_browser_may_bring_its_key_in_the_addr
     ] {
         assert_eq!(served.get(&path).await.status, status, "{path}");
     }
-    let odd = served.request("GET", "/v1/events").header("last-event-id", "abc");
-    assert_eq!(served.send(odd).await.status, 400);
+    for odd in ["abc", "90000"] {
+        let request = served.request("GET", "/v1/events").header("last-event-id", odd);
+        assert_eq!(served.send(request).await.status, 400, "{odd}");
+    }
+    let ahead = served.get("/v1/events?since=2").await;
+    assert!(ahead.body["error"]["message"].as_str().unwrap().contains("newest event, whose cursor is 1"), "{ahead:?}");
 
     let keyed = Served::keyed("secret").await;
     assert_eq!(keyed.get("/v1/events?token=secret").await.status, 401, "only a browser's stream is read that way");

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use swapd::domain::OrderEvent;
 
-use super::served::Served;
+use super::{events::Source, served::Served};
 use crate::support::eventually;
 
 /// Keeps every thread of the gallery busy, as a crowd would, until the answer is dropped.
@@ -35,6 +35,8 @@ async fn busy(served: &Served) -> Vec<Sender<()>> {
 async fn requests_and_whoever_follows_an_order_do_not_wait_for_those_who_listen_to_everything() {
     let served = Served::start().await;
     let mut everything = served.connect("/v1/stream").await;
+    let mut source = Source::open(&served, "/v1/events").await;
+    source.block().await.unwrap(); // the greeting
     let busy = busy(&served).await;
     everything.say("ping").await;
 
@@ -43,10 +45,14 @@ async fn requests_and_whoever_follows_an_order_do_not_wait_for_those_who_listen_
     served.step(&mut order, OrderEvent::Cancelled).await;
     let told = own.frames(2).await;
     assert_eq!((&told[0]["event"], &told[1]["event"]), (&"created".into(), &"cancelled".into()));
-    assert!(everything.has_heard_nothing(), "it does not share their threads");
+    for _ in 0..5 {
+        assert!(everything.has_heard_nothing() && source.has_heard_nothing(), "they do not share their threads");
+        served.get("/v1/tokens").await; // a turn in which they would hear it, if they could
+    }
 
     drop(busy);
     let mut heard = everything.frames(3).await;
     heard.retain(|frame| frame["type"] != "pong");
     assert_eq!(heard, told);
+    assert_eq!(source.messages(2).await.into_iter().map(|message| message.data).collect::<Vec<_>>(), told);
 }

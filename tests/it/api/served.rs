@@ -279,6 +279,14 @@ impl Socket {
         }
     }
 
+    /// That nothing but pings comes, as many as these.
+    pub async fn is_pinged(&mut self, times: usize) {
+        for _ in 0..times {
+            let message = within_patience("a ping", self.0.next()).await.unwrap().unwrap();
+            assert!(matches!(message, Message::Ping(_)), "{message:?}");
+        }
+    }
+
     pub async fn say(&mut self, text: &str) {
         self.0.send(Message::text(text)).await.unwrap();
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use serde_json::Value;
 use swapd::{
     api::Options,
-    domain::{ErrorCode, Failure, OrderEvent, VenueId},
+    domain::{ErrorCode, Failure, OrderEvent, StoredEvent, VenueId},
     store::StoreError,
 };
 
@@ -77,6 +77,31 @@ async fn the_firehose_begins_now_or_where_it_is_asked_to() {
     let after = served.order().await;
     assert_eq!(live.frame().await["orderId"], after.id.to_string());
     assert_eq!(all.frame().await["orderId"], after.id.to_string());
+}
+
+#[tokio::test]
+async fn a_stream_is_not_resumed_after_an_event_that_never_was() {
+    let served = Served::start().await;
+    let order = served.order().await;
+    let mut first = served.connect("/v1/stream?since=0").await;
+    let newest = cursor(&first.frame().await);
+    for path in ["/v1/stream?", &format!("/v1/stream?orderId={}&", order.id)] {
+        let ahead = format!("{path}since={}", newest + 1);
+        assert_eq!(served.try_connect(&ahead, &[]).await.err(), Some(400), "{ahead}");
+        served.connect(&format!("{path}since={newest}")).await.is_silent().await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_lags_resumes_what_another_one_told() {
+    let served = Served::start().await;
+    let mut order = served.order().await;
+    // Stored and published elsewhere: here it is only found by the next look at the store.
+    order.apply(&OrderEvent::Claimed, order.updated_at).unwrap();
+    let told = served.store.append(&order, &OrderEvent::Claimed, None).await.unwrap().cursor;
+    let mut socket = served.connect(&format!("/v1/stream?since={told}")).await;
+    served.step(&mut order, OrderEvent::Cancelled).await;
+    assert_eq!(cursor(&socket.frame().await), told + 1);
 }
 
 #[tokio::test]
@@ -158,6 +183,45 @@ async fn a_wallets_stream_tells_its_orders_from_the_moment_it_is_known_whose_the
     let mut again = served.connect(&path).await;
     assert_eq!(names(again.frames(4).await), ["created", "claimed", "routed", "cancelled"]);
     again.is_silent().await;
+}
+
+#[tokio::test]
+async fn whose_an_order_is_is_read_once_and_then_told_by_its_events() {
+    let served = Served::start().await;
+    let ours = served.order().await;
+    let routed = acts::routed(&ours, VenueId::RaydiumCpmm);
+    let OrderEvent::Routed { wallet: Some(wallet), .. } = &routed else { panic!("no wallet") };
+    let mut all = served.connect(&format!("/v1/stream?since=0&wallet={wallet}")).await;
+    let mut signatures = served.connect(&format!("/v1/stream?since=0&wallet={wallet}&event=created,signed")).await;
+    let named = format!(r#"{{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1,"wallet":"{wallet}"}}"#);
+    let named = served.post("/v1/orders", &named).await.body["id"].clone();
+    for socket in [&mut all, &mut signatures] {
+        assert_eq!(socket.frame().await["orderId"], named, "the other order is nobody's so far");
+    }
+
+    // Events that this process hears of and, without a store, could not ask anybody about.
+    served.store.close().await;
+    let signed = OrderEvent::Signed { attempt: acts::attempt(&ours) };
+    let mut moved = ours.clone();
+    for (cursor, event) in (3..).zip([OrderEvent::Claimed, routed, signed]) {
+        moved.apply(&event, moved.updated_at).unwrap();
+        let stored = StoredEvent {
+            cursor,
+            order_id: ours.id,
+            seq: moved.version,
+            status: moved.status.name(),
+            event,
+            at: moved.updated_at,
+            token_in: "SOL".into(),
+            token_out: "USDC".into(),
+        };
+        served.bus.publish(&[Arc::new(stored)]).await.unwrap();
+    }
+    let names = |frames: Vec<Value>| frames.iter().map(|frame| frame["event"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(all.frames(2).await), ["routed", "signed"]);
+    assert_eq!(signatures.frame().await["event"], "signed", "though `routed` itself was not asked for");
+    all.is_silent().await;
+    signatures.is_silent().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,6 +24,7 @@ async fn the_commands_of_capitals_clients_work() {
     assert!(frames[1]["route"] == "RAYDIUM" && frames[1]["price"].is_number(), "{}", frames[1]);
     assert!(frames[4]["finalPrice"].is_number(), "{}", frames[4]);
     client.is_on_chain(&frames[4]["txHash"]).await;
+    socket.is_silent().await;
     assert_eq!(frames_until(&mut second, &ENDS).await, frames);
     let mut late = client.socket(&path).await;
     assert_eq!(frames_until(&mut late, &ENDS).await, frames);

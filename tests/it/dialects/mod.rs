@@ -10,12 +10,13 @@ mod typed;
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     api::served::{Answer, Socket},
     support::{
-        daemon::{Daemon, World},
+        daemon::{Daemon, Setup, World},
         eventually,
     },
 };
@@ -84,6 +85,43 @@ impl Client {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_clients_order_is_told_in_its_own_words_on_the_path_of_plain_ones() {
+    let client = Client::start().await;
+    let (plain, percent) =
+        (["routing", "building", "submitted", "confirmed"], r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":0.01}"#);
+    let with = |greeting: &[&'static str]| [greeting, &plain].concat();
+    let capitals = vec!["ROUTING", "ROUTING_COMPLETE", "BUILDING", "SUBMITTED", "CONFIRMED"];
+    for (path, body, expected) in [
+        (EXECUTE, percent, with(&["pending"])),
+        (EXECUTE, r#"{"type":"market","tokenIn":"SOL","tokenOut":"USDC","amount":0.01}"#, with(&["pending"])),
+        (EXECUTE, r#"{"pair":"SOL-USDC","amount":0.01,"side":"sell"}"#, with(&["connected", "routing"])),
+        ("/api/orders", r#"{"inputToken":"SOL","outputToken":"USDC","amount":0.01}"#, capitals),
+    ] {
+        let answer = client.post(path, body).await;
+        let id = answer.body["orderId"].as_str().unwrap_or_else(|| panic!("{answer:?}"));
+        let mut socket = client.socket(&format!("/ws?orderId={id}")).await;
+        assert_eq!(statuses(&frames_until(&mut socket, &["confirmed", "CONFIRMED"]).await), expected, "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_either_port_finds_the_same_orders() {
+    let world = World::start(SLOT, 1).await;
+    let setup = Setup { api: "also_listen = \"127.0.0.1:0\"".into(), ..world.embedded() };
+    let daemon = Daemon::start(&world, &setup, "all").await;
+    let addresses = daemon.all_logged("listening", "address");
+    assert_eq!(addresses.len(), 2, "{addresses:?}");
+    let http = reqwest::Client::new();
+    let body = json!({"pair": "SOL-USDC", "amount": 0.01, "side": "sell"});
+    let answer = Answer::to(http.post(format!("http://{}{EXECUTE}", addresses[0])).json(&body)).await;
+    let id = answer.body["orderId"].as_str().unwrap();
+    let found = Answer::to(http.get(format!("http://{}/api/orders/{id}", addresses[1]))).await;
+    assert_eq!((found.status, &found.body["orderId"]), (200, &json!(id)));
+    let mut socket = Socket::open(&format!("ws://{}/ws/orders/{id}", addresses[1]), &[]).await.unwrap();
+    assert_eq!(frames_until(&mut socket, &["confirmed", "failed"]).await.pop().unwrap()["status"], "confirmed");
+}
+
 /// Frames up to the one with one of these statuses, which has to come: a socket that is closed before fails the test.
 async fn frames_until(socket: &mut Socket, last: &[&str]) -> Vec<Value> {
     let mut frames = Vec::new();
@@ -95,6 +133,10 @@ async fn frames_until(socket: &mut Socket, last: &[&str]) -> Vec<Value> {
             return frames;
         }
     }
+}
+
+fn is_time(text: &Value) -> bool {
+    text.as_str().is_some_and(|text| OffsetDateTime::parse(text, &Rfc3339).is_ok())
 }
 
 fn statuses(frames: &[Value]) -> Vec<&str> {

@@ -37,6 +37,9 @@ async fn the_page_of_pair_clients_works() {
     client.is_on_chain(&end["txHash"]).await;
     socket.is_silent().await;
 
+    let row = client.get(&format!("/api/orders/{id}")).await.body;
+    assert_eq!((&row["tokenIn"], &row["tokenOut"]), (&json!("USDC"), &json!("SOL")), "as a purchase of SOL pays");
+
     // A purchase gets exactly what it asked for, and pays at most its bound.
     let order = client.until(id, &["confirmed"]).await;
     assert_eq!((&order["filled"]["amountOut"]["ui"], &order["tokenOut"]), (&json!("10.5"), &json!("SOL")));

@@ -57,6 +57,14 @@ async fn the_other_commands_of_percent_clients_work() {
     let answer = client.get(EXECUTE).await;
     assert_eq!((answer.status, &answer.body["error"]), (400, &json!("Use POST or WebSocket")));
 
+    // Its page is served from somewhere else.
+    let page = ("Origin", "http://localhost:5173");
+    let asks = [page, ("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "content-type")];
+    let answer = client.send("OPTIONS", EXECUTE, &asks, "").await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, page.1));
+    let answer = client.send("POST", EXECUTE, &[page, ("Content-Type", "application/json")], BODY).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, page.1));
+
     let mut socket = client.socket(EXECUTE).await;
     socket.say("no json").await;
     assert_eq!(socket.frame().await, json!({"error": "Invalid JSON"}));

@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use super::{Client, EXECUTE, frames_until, statuses};
+use super::{Client, EXECUTE, SLOT, frames_until, is_time, statuses};
+use crate::support::{
+    daemon::{Daemon, World},
+    servers,
+};
 
 const ENDS: [&str; 2] = ["confirmed", "failed"];
 
@@ -45,10 +49,27 @@ async fn the_commands_of_plain_clients_work() {
         let row = client.get(&path).await;
         assert_eq!((row.status, &row.body["status"], &row.body["txHash"]), (200, &json!("confirmed"), &end["txHash"]));
         assert_eq!((&row.body["amount"], &row.body["id"]), (&json!("14"), &json!(id)));
+        assert_eq!((&row.body["tokenIn"], &row.body["tokenOut"]), (&json!("SOL"), &json!("USDC")));
+        assert!(is_time(&row.body["createdAt"]) && is_time(&row.body["updatedAt"]), "{row:?}");
     }
     let mut late = client.socket(&format!("/ws?orderId={id}")).await;
     assert_eq!(frames_until(&mut late, &ENDS).await, frames);
     assert_eq!(client.socket("/ws").await.closed().await, (1008, "orderId is required".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_client_hears_pending_until_a_worker_takes_the_order() {
+    let world = World::start(SLOT, 1).await;
+    let setup = world.shared(&servers::fresh_database().await, &servers::shared_redis());
+    let daemon = Daemon::start(&world, &setup, "api").await;
+    let client = Client { world, daemon, http: reqwest::Client::new() };
+    let id = client.order(r#"{"tokenIn":"SOL","tokenOut":"USDC","amount":0.5}"#).await;
+    let mut socket = client.socket(&format!("/ws?orderId={id}")).await;
+    assert_eq!(socket.frame().await, json!({"status": "pending"}));
+    socket.is_silent().await;
+    let _worker = Daemon::start(&client.world, &setup, "worker").await;
+    let frames = frames_until(&mut socket, &ENDS).await;
+    assert_eq!(statuses(&frames), ["routing", "building", "submitted", "confirmed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Client, EXECUTE, NOBODY, frames_until, statuses};
+use super::{Client, EXECUTE, NOBODY, frames_until, is_time, statuses};
 
 const ENDS: [&str; 2] = ["confirmed", "failed"];
 const BODY: &str = r#"{"type":"market","tokenIn":"SOL","tokenOut":"USDC","amount":1,"slippageBps":100}"#;
@@ -37,12 +37,21 @@ async fn the_integration_tests_of_typed_clients_pass() {
 
     let shown = client.get(&format!("/api/orders/{id}")).await;
     assert_eq!((shown.status, &shown.body["order"]["status"]), (200, &json!("confirmed")));
-    assert_eq!((&shown.body["order"]["id"], &shown.body["order"]["amount"]), (&json!(id), &json!("1")));
+    let row = &shown.body["order"];
+    assert_eq!((&row["id"], &row["amount"], &row["slippage_bps"]), (&json!(id), &json!("1"), &json!(100)));
+    assert_eq!((&row["token_in"], &row["token_out"]), (&json!("SOL"), &json!("USDC")));
     let history = shown.body["history"].as_array().unwrap();
     assert_eq!(statuses(history), ["routing", "building", "submitted", "confirmed"]);
+    let times = history.iter().chain([row]).map(|it| &it["created_at"]).chain([&row["updated_at"]]);
+    assert!(times.into_iter().all(is_time), "{shown:?}");
 
     let answer = client.post(EXECUTE, r#"{"foo":"bar"}"#).await;
-    assert!(answer.status == 400 && !answer.body["error"].is_null());
+    assert!(answer.status == 400 && answer.body["error"].is_string(), "{answer:?}");
+    let without_amount = BODY.replace(r#""amount":1,"#, "");
+    let answer = client.post(EXECUTE, &without_amount).await;
+    assert_eq!((answer.status, &answer.body["error"][0]["path"]), (400, &json!(["amount"])), "{answer:?}");
+    let id = client.order(&BODY.replace(r#","slippageBps":100"#, "")).await;
+    assert_eq!(client.get(&format!("/api/orders/{id}")).await.body["order"]["slippage_bps"], 100);
     assert_eq!(client.get(&format!("/api/orders/{NOBODY}")).await.status, 404);
 
     let mut late = client.socket(&path).await;

@@ -305,10 +305,15 @@ impl Daemon {
 
     /// What it said in `field` of its last line with this message.
     pub fn logged(&self, message: &str, field: &str) -> String {
+        self.all_logged(message, field).pop().expect("it has not said that")
+    }
+
+    /// What it said in `field` of each line with this message.
+    pub fn all_logged(&self, message: &str, field: &str) -> Vec<String> {
         let log = self.log.lock().unwrap();
-        let lines = log.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let found = lines.map(|line| line["fields"].clone()).find(|fields| fields["message"] == message);
-        found.and_then(|fields| Some(fields[field].as_str()?.to_owned())).expect("it has not said that")
+        let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let said = lines.map(|line| line["fields"].clone()).filter(|fields| fields["message"] == message);
+        said.filter_map(|fields| Some(fields[field].as_str()?.to_owned())).collect()
     }
 
     /// The most memory it has had resident, in bytes.

@@ -3,6 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use swapd::{
+    api::{ApiKey, Options},
+    store::{self, KeyRecord, Scope},
+};
+use time::OffsetDateTime;
 
 use crate::{
     api::served::Served,
@@ -35,7 +40,7 @@ async fn a_webhook_is_made_shown_changed_and_removed_and_its_secret_is_shown_onc
     let changed = patch(json!({"enabled": false, "events": [], "description": "other"})).await.body;
     assert_eq!((&changed["description"], &changed["events"]), (&json!("other"), &json!([])));
     assert_eq!((&changed["statuses"], &changed["enabled"]), (&json!(["confirmed"]), &json!(false)), "the rest stays");
-    assert_eq!(changed["disabled"]["reason"], "its owner disabled it");
+    assert_eq!(changed["disabled"]["reason"], "it was disabled by hand");
     assert_eq!(patch(json!({"enabled": true, "resumeFrom": "now"})).await.body["disabled"], Value::Null);
     for wrong in [json!({"resumeFrom": "now"}), json!({"url": "nowhere"}), json!({"events": ["landing"]})] {
         let refused = patch(wrong.clone()).await;
@@ -79,6 +84,36 @@ async fn a_webhook_that_makes_no_sense_is_refused() {
     }
     let refused = served.post("/v1/webhooks", &json!({"url": url}).to_string()).await;
     assert_eq!((refused.status, refused.code()), (409, "conflict"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_may_only_read_sees_where_a_webhook_leads_but_not_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("orders.db").display());
+    let store = store::open(&url).await.unwrap();
+    for (name, scope) in [("desk", Scope::Trade), ("screen", Scope::Read)] {
+        let record = KeyRecord {
+            name: name.into(),
+            digest: ApiKey::new(name).digest(),
+            scope,
+            per_second: None,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            revoked_at: None,
+        };
+        assert!(store.create_key(&record).await.unwrap());
+    }
+    store.close().await;
+    let served = Served::on(&url, "local:", Options::default(), 16).await;
+    let whole = "https://hooks.example:8443/in/T0P-SECRET?also=this";
+    let post = served.request("POST", "/v1/webhooks").bearer_auth("desk");
+    let made = served.send(post.json(&json!({"url": whole}))).await;
+    assert_eq!((made.status, &made.body["url"]), (201, &json!(whole)), "{made:?}");
+    let one = made.header("location");
+    for (key, url) in [("desk", whole), ("screen", "https://hooks.example:8443")] {
+        let get = async |path: &str| served.send(served.request("GET", path).bearer_auth(key)).await.body;
+        assert_eq!(get(one).await["url"], url, "{key}");
+        assert_eq!(get("/v1/webhooks").await["webhooks"][0]["url"], url, "{key}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub struct WebhookView {
     id: WebhookId,
+    /// Where events are posted to; to a key with the scope `read` only its scheme and host.
     url: String,
     description: String,
     /// Only events with these names; empty: all.

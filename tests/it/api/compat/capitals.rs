@@ -1,10 +1,10 @@
 //! Bodies with `inputToken` and `outputToken`, and statuses in capitals.
 
 use serde_json::{Value, json};
-use swapd::domain::{ErrorCode, Failure, OrderEvent};
+use swapd::domain::{ErrorCode, Failure, OrderEvent, VenueId};
 
 use super::{CAPITALS, ORDERS, posted, statuses, until_confirmed};
-use crate::api::served::Served;
+use crate::api::{acts, served::Served};
 
 #[tokio::test]
 async fn capitals_clients_get_their_replies() {
@@ -45,6 +45,18 @@ async fn a_capitals_socket_hears_every_frame_whenever_it_connects() {
     assert_eq!(late.frames(5).await, frames);
     late.is_silent().await;
     one.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_capitals_socket_names_either_venue_in_capitals() {
+    let served = Served::start().await;
+    let mut order = posted(&served, CAPITALS).await;
+    served.step(&mut order, OrderEvent::Claimed).await;
+    let event = acts::routed(&order, VenueId::MeteoraMock);
+    served.step(&mut order, event).await;
+    let mut socket = served.connect(&format!("/ws/orders/{}", order.id)).await;
+    let frames = socket.frames(3).await;
+    assert_eq!((&frames[1]["status"], &frames[1]["route"]), (&json!("ROUTING_COMPLETE"), &json!("METEORA")));
 }
 
 #[tokio::test]

@@ -7,8 +7,14 @@ mod percent;
 mod plain;
 mod typed;
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use serde_json::{Value, json};
-use swapd::domain::{Attempt, Order, OrderEvent, VenueId};
+use swapd::{
+    api::Options,
+    domain::{Attempt, Order, OrderEvent, VenueId},
+};
 
 use super::{acts, served::Served};
 
@@ -153,6 +159,44 @@ async fn what_their_web_framework_refused_is_refused_in_its_words() {
         assert_eq!((&answer.body["error"], &answer.body["statusCode"]), (&json!("Not Found"), &json!(404)));
     }
     assert_eq!(served.store.cursor().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn older_sockets_are_kept_alive_by_pings_and_never_by_frames() {
+    let served = Served::with(Options { ping_interval: Duration::from_millis(200), ..Options::default() }, 64).await;
+    let pinged = async |path: String, greetings| {
+        let mut socket = served.connect(&path).await;
+        socket.frames(greetings).await;
+        socket.is_pinged(3).await;
+    };
+    let mut paths = vec![(EXECUTE.to_owned(), 0)];
+    for (body, greetings) in [(PLAIN, 1), (PERCENT, 1), (CAPITALS, 0), (TYPED, 1), (PAIR, 1)] {
+        paths.push((format!("/ws?orderId={}", posted(&served, body).await.id), greetings));
+    }
+    join_all(paths.into_iter().map(|(path, greetings)| pinged(path, greetings))).await;
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_field_as_the_client_does() {
+    let served = Served::start().await;
+    let fine = "0.0000000001";
+    for (body, field) in [
+        (PLAIN.replace("14", fine), "`amount`"),
+        (PERCENT.replace("0.01", fine), "`amountIn`"),
+        (CAPITALS.replace("10", fine), "`amount`"),
+        (TYPED.replace(":1,", &format!(":{fine},")), "`amount`"),
+        (PAIR.replace("10", fine), "`amount`"),
+        (CAPITALS.replace("USDC", "DOGE"), "`outputToken`"),
+        (CAPITALS.replace("USDC", "sol"), "`outputToken`"),
+        (PAIR.replace("USDC", "sol"), "`pair`"),
+    ] {
+        let path = if body.contains("inputToken") { ORDERS } else { EXECUTE };
+        let refused = served.post(path, &body).await;
+        let typed = &refused.body["error"][0];
+        let said = typed["message"].as_str().or(refused.body["error"].as_str()).unwrap();
+        assert!(refused.status == 400 && said.starts_with(field), "{body}: {refused:?}");
+        assert!(typed.is_null() || typed["path"] == json!(["amount"]), "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,19 @@
 //! Percent bodies, over HTTP and over a socket.
 
 use serde_json::{Value, json};
-use swapd::domain::{ErrorCode, Failure, OrderEvent, PoolWish};
+use swapd::{
+    api::Options,
+    domain::{ErrorCode, Failure, OrderEvent, PoolWish},
+};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{EXECUTE, NOBODY, PERCENT, posted, statuses, until_confirmed, until_signed};
-use crate::api::{
-    acts,
-    served::{Served, Socket},
+use crate::{
+    api::{
+        acts,
+        served::{Served, Socket},
+    },
+    support::{eventually, within_patience},
 };
 
 #[tokio::test]
@@ -129,4 +136,33 @@ async fn a_percent_socket_follows_a_bounded_number_of_orders() {
     socket.say(PERCENT).await;
     assert!(socket.frame().await["error"].as_str().unwrap().starts_with("64 orders"));
     assert_eq!(served.queue.depth().await.unwrap(), 64);
+}
+
+#[tokio::test]
+async fn an_order_over_a_socket_waits_for_its_turn_like_every_request() {
+    let served = Served::with(Options { max_requests: 1, ..Options::default() }, 64).await;
+    let mut socket = served.connect(EXECUTE).await;
+    // A request in progress: its body never comes.
+    let mut slow = TcpStream::connect(served.address).await.unwrap();
+    let head =
+        "POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    eventually("the request to be in progress", async || {
+        if served.get("/v1/tokens").await.status == 503 { Ok(()) } else { Err(()) }
+    })
+    .await;
+    socket.say(PERCENT).await;
+    let refused = socket.frame().await;
+    assert!(refused["error"].as_str().unwrap().starts_with("as many requests"), "{refused}");
+    drop(slow);
+    within_patience("the order to be taken", async {
+        loop {
+            socket.say(PERCENT).await;
+            if socket.frame().await["status"] == "pending" {
+                break;
+            }
+        }
+    })
+    .await;
+    assert_eq!(served.queue.depth().await.unwrap(), 1);
 }

@@ -10,9 +10,12 @@ use swapd::{
 };
 
 use super::{EXECUTE, PLAIN, posted, statuses, until_confirmed, until_signed};
-use crate::api::{
-    acts,
-    served::{Answer, Served},
+use crate::{
+    api::{
+        acts,
+        served::{Answer, Served},
+    },
+    store_contract::sample,
 };
 
 #[tokio::test]
@@ -146,6 +149,21 @@ async fn confirmed_waits_for_the_amounts_really_moved() {
     assert_eq!(socket.frame().await["executionPrice"], json!(150.5));
     let row = served.get(&format!("/{}/status", order.id)).await.body;
     assert_eq!(row["executionPrice"], json!(150.5));
+}
+
+#[tokio::test]
+async fn after_a_dead_signature_the_new_route_is_told() {
+    let served = Served::start().await;
+    let mut order = posted(&served, PLAIN).await;
+    let attempt = until_signed(&served, &mut order).await;
+    served.step(&mut order, sample::expired(&attempt)).await;
+    let event = acts::routed(&order, VenueId::MeteoraMock);
+    served.step(&mut order, event).await;
+    let mut socket = served.connect(&format!("/ws?orderId={}", order.id)).await;
+    let frames = socket.frames(4).await;
+    assert_eq!(statuses(&frames), ["routing", "building", "submitted", "building"]);
+    assert_eq!((&frames[1]["chosenDex"], &frames[3]["chosenDex"]), (&json!("raydium"), &json!("meteora")));
+    assert_eq!(served.get(&format!("/{}/status", order.id)).await.body["chosenDex"], "meteora");
 }
 
 #[tokio::test]

@@ -28,6 +28,14 @@ async fn typed_clients_get_their_replies() {
 }
 
 #[tokio::test]
+async fn a_typed_client_is_told_that_an_order_could_not_be_stored() {
+    let served = Served::start().await;
+    served.store.close().await;
+    let answer = served.post(EXECUTE, TYPED).await;
+    assert_eq!((answer.status, &answer.body["error"]), (500, &json!("internal_error")));
+}
+
+#[tokio::test]
 async fn a_typed_socket_hears_pending_first_and_is_closed_after_the_end() {
     let served = Served::start().await;
     let mut order = posted(&served, TYPED).await;
