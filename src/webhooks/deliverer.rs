@@ -41,6 +41,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PAGE: u32 = 200;
 /// Deliveries of a webhook that may wait before it moves on along the history.
 const WINDOW: u64 = 1_000;
+/// Tries stored in one commit, which must be over in time however far away the database is.
+const STORED_AT_ONCE: usize = 50;
 /// The lease's name, how long it lasts, and when what is left of it is renewed.
 const LEASE_NAME: &str = "webhooks";
 const LEASE_SECONDS: u32 = 6;
@@ -211,11 +213,11 @@ impl Deliverer {
         Ok(self.leads())
     }
 
-    /// Moves the webhooks along the history. The ones that want something of what was passed.
+    /// Moves the webhooks along the history, each in a commit of its own, so that none is ever too large to be made. The
+    /// ones that want something of what was passed.
     async fn fan_out(&mut self, webhooks: &[Webhook]) -> Result<HashSet<WebhookId>, StoreError> {
         let newest = self.store.cursor().await?;
-        let mut pages = HashMap::new();
-        let mut steps = Vec::new();
+        let (mut pages, mut fresh) = (HashMap::new(), HashSet::new());
         for webhook in webhooks.iter().filter(|webhook| webhook.cursor < newest && webhook.pending < WINDOW) {
             // As a rule all of them are at the same place.
             let page = match pages.entry(webhook.cursor) {
@@ -223,17 +225,17 @@ impl Deliverer {
                 Entry::Vacant(place) => place.insert(self.store.event_heads(webhook.cursor, PAGE).await?),
             };
             let Some(last) = page.last() else { continue };
-            let wanted = page.iter().filter(|event| webhook.filter.wants(event)).cloned().collect();
-            steps.push(FanOut { webhook: webhook.id, from: webhook.cursor, to: last.cursor, wanted });
+            let wanted: Vec<_> = page.iter().filter(|event| webhook.filter.wants(event)).cloned().collect();
+            if !wanted.is_empty() {
+                fresh.insert(webhook.id);
+            }
+            if last.cursor < newest {
+                self.nudge.notify_one(); // there is more
+            }
+            let step = FanOut { webhook: webhook.id, from: webhook.cursor, to: last.cursor, wanted };
+            self.store.fan_out(&step, OffsetDateTime::now_utc()).await?;
         }
-        if steps.is_empty() {
-            return Ok(HashSet::new());
-        }
-        self.store.fan_out(&steps, OffsetDateTime::now_utc()).await?;
-        if steps.iter().any(|step| step.to < newest) {
-            self.nudge.notify_one(); // there is more
-        }
-        Ok(steps.into_iter().filter(|step| !step.wanted.is_empty()).map(|step| step.webhook).collect())
+        Ok(fresh)
     }
 
     /// Starts the tries of a webhook that are due, as far as it has room.
@@ -309,11 +311,11 @@ impl Deliverer {
     }
 
     async fn record(&mut self) -> Result<(), StoreError> {
-        if self.unstored.is_empty() {
-            return Ok(());
+        while !self.unstored.is_empty() {
+            let some = self.unstored.len().min(STORED_AT_ONCE);
+            self.store.record(&self.unstored[..some]).await?;
+            self.unstored.drain(..some);
         }
-        self.store.record(&self.unstored).await?;
-        self.unstored.clear();
         Ok(())
     }
 

@@ -336,9 +336,9 @@ pub trait WebhookStore: Send + Sync {
     /// The heads of events with a cursor above `cursor`, in order, at most `limit`.
     async fn event_heads(&self, cursor: u64, limit: u32) -> Result<Vec<EventHead>, StoreError>;
 
-    /// Makes deliveries of the events that webhooks want, and moves their cursors past them. A webhook whose cursor is
-    /// no longer where its step begins is left alone.
-    async fn fan_out(&self, steps: &[FanOut], now: OffsetDateTime) -> Result<(), StoreError>;
+    /// Makes deliveries of the events that a webhook wants, and moves its cursor past them. A webhook whose cursor is no
+    /// longer where the step begins is left alone.
+    async fn fan_out(&self, step: &FanOut, now: OffsetDateTime) -> Result<(), StoreError>;
 
     /// Deliveries of a webhook that may be tried at `now`, at most `limit`: of each order only the first that waits,
     /// oldest first, or least tried first. A next try that is planned for later than `latest` was planned by a clock

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 use crate::store::{
     StoreError,
     columns::{self, Columns},
-    rows::{json, plain_text},
+    rows::{self, plain_text},
 };
 
 const WEBHOOKS: &str = "select id::text, url, description, secret, filter::text, cursor, failing_since, disabled_at, \
@@ -56,11 +57,12 @@ const EVENT_HEADS: &str = "select cursor, order_id::text, status::text, event fr
 const ADVANCE: &str = "update webhooks set cursor = $3::bigint \
     where id = $1::uuid and cursor = $2::bigint and disabled_at is null";
 
-/// Only if the step before it was made.
+/// Only if the step before it was made. `$3` is an object of deliveries by their ids.
 const DELIVER: &str = "insert into webhook_deliveries \
     (id, webhook_id, cursor, order_id, state, tries, again, next_try_at, created_at) \
-    select $1::uuid, $2::uuid, $3::bigint, $4::uuid, 'pending', 0, false, $5::timestamptz, $5::timestamptz \
-    where exists (select 1 from webhooks where id = $2::uuid and cursor = $6::bigint) \
+    select e.key::uuid, $1::uuid, (e.value ->> 'cursor')::bigint, (e.value ->> 'order')::uuid, 'pending', 0, false, \
+    $4::timestamptz, $4::timestamptz from json_each($3::json) as e \
+    where exists (select 1 from webhooks where id = $1::uuid and cursor = $2::bigint) \
     on conflict (webhook_id, cursor) do nothing";
 
 const DUE: &str = "select d.id::text as delivery_id, d.tries::bigint as tries, e.cursor, e.order_id::text, e.seq, \
@@ -119,7 +121,7 @@ impl<T: Sql> WebhookStore for T {
             plain_text(&webhook.url),
             plain_text(&webhook.description),
             webhook.secret.expose(),
-            json(&webhook.filter),
+            rows::json(&webhook.filter),
             webhook.cursor,
             webhook.created_at,
             most,
@@ -143,7 +145,8 @@ impl<T: Sql> WebhookStore for T {
     ) -> Result<bool, StoreError> {
         let key = id.to_string();
         let (url, description) = (change.url.as_deref().map(plain_text), change.description.as_deref().map(plain_text));
-        let mut all = vec![statement!(CHANGE, key.as_str(), url, description, change.filter.as_ref().map(json), now)];
+        let mut all =
+            vec![statement!(CHANGE, key.as_str(), url, description, change.filter.as_ref().map(rows::json), now)];
         match &change.turn {
             None => {}
             Some(Turn::Off(reason)) => all.push(statement!(DISABLE, key, now, plain_text(reason))),
@@ -166,15 +169,16 @@ impl<T: Sql> WebhookStore for T {
         self.read(statement!(EVENT_HEADS, cursor, limit)).await?.iter().map(event_head).collect()
     }
 
-    async fn fan_out(&self, steps: &[FanOut], now: OffsetDateTime) -> Result<(), StoreError> {
-        let mut all = Vec::new();
-        for step in steps {
-            let webhook = step.webhook.to_string();
-            all.push(statement!(ADVANCE, webhook.as_str(), step.from, step.to));
-            all.extend(step.wanted.iter().map(|event| {
-                let (id, order) = (DeliveryId::new().to_string(), event.order_id.to_string());
-                statement!(DELIVER, id, webhook.as_str(), event.cursor, order, now, step.to)
-            }));
+    async fn fan_out(&self, step: &FanOut, now: OffsetDateTime) -> Result<(), StoreError> {
+        let webhook = step.webhook.to_string();
+        let mut all = vec![statement!(ADVANCE, webhook.as_str(), step.from, step.to)];
+        if !step.wanted.is_empty() {
+            let deliveries = step.wanted.iter().map(|event| {
+                let delivery = json!({ "cursor": event.cursor, "order": event.order_id });
+                (DeliveryId::new().to_string(), delivery)
+            });
+            let deliveries = Value::Object(deliveries.collect());
+            all.push(statement!(DELIVER, webhook, step.to, deliveries.to_string(), now));
         }
         self.write(all).await.map(drop)
     }

@@ -51,7 +51,7 @@ async fn history(store: &SharedStore) -> [Order; 2] {
 async fn fan_out(store: &SharedStore, id: WebhookId, from: u64) {
     let wanted = store.event_heads(from, 100).await.unwrap();
     let to = wanted.last().map_or(from, |event| event.cursor);
-    store.fan_out(&[FanOut { webhook: id, from, to, wanted }], START).await.unwrap();
+    store.fan_out(&FanOut { webhook: id, from, to, wanted }, START).await.unwrap();
 }
 
 async fn due(store: &SharedStore, id: WebhookId, now: OffsetDateTime) -> Vec<Due> {
@@ -104,7 +104,7 @@ pub async fn each_event_is_delivered_once_whoever_reads_the_history_twice(url: S
     }
     // Somebody who is behind cannot move it back, nor make a delivery of what was not wanted.
     let late: Vec<EventHead> = heads[..1].to_vec();
-    store.fan_out(&[FanOut { webhook: id, from: 0, to: 1, wanted: late }], START).await.unwrap();
+    store.fan_out(&FanOut { webhook: id, from: 0, to: 1, wanted: late }, START).await.unwrap();
     let read = store.webhook(id).await.unwrap().unwrap();
     assert_eq!((read.cursor, read.pending, read.oldest_pending), (4, 4, Some(START)));
     store.close().await;
