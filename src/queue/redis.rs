@@ -222,12 +222,14 @@ impl JobQueue for RedisQueue {
         if let Some((_, depth)) = self.counted().as_mut() {
             *depth += ids.len() as u64;
         }
-        if let [id] = ids
-            && let Some(Ok(true)) = self.pushes.call(*id).await
-        {
-            return Ok(());
+        if let [id] = ids {
+            match self.pushes.call(*id).await {
+                Some(Ok(true)) => return Ok(()),
+                Some(Err(error)) => return Err(error.into()),
+                // What was gathered is too much for the bound together and may fit alone.
+                Some(Ok(false)) | None => {}
+            }
         }
-        // Several at once; or what was gathered is too much for the bound together and may fit alone.
         add(&self.commands, &self.keys, self.max_depth, ids, LeaveOut::Waiting).await.map(drop)
     }
 

@@ -160,6 +160,25 @@ async fn a_full_server_refuses_new_jobs_and_finishes_the_others() {
     assert_eq!(queue.depth().await.unwrap(), 0);
 }
 
+/// How often scripts were run there so far.
+fn scripts_run(connection: &mut redis::Connection) -> u64 {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(connection).unwrap();
+    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls=")).unwrap_or("0");
+    line.split(',').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_push_that_the_server_refuses_is_not_sent_again() {
+    let server = RedisServer::start(Disk::Fast, &["--maxmemory", "64mb", "--maxmemory-policy", "noeviction"]);
+    let queue = Backend::redis(server.url()).lease(LONG).open().await;
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    queue.push(&ids(1)).await.unwrap();
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut connection).unwrap(); // full from here on
+    let before = scripts_run(&mut connection);
+    queue.push(&ids(1)).await.unwrap_err();
+    assert_eq!(scripts_run(&mut connection) - before, 1);
+}
+
 #[tokio::test]
 async fn a_server_that_evicts_keys_is_refused() {
     let evicting = RedisServer::start(Disk::Fast, &["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]);
