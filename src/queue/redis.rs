@@ -244,7 +244,7 @@ impl JobQueue for RedisQueue {
             match self.next_entries(most.max(1), &mut reading).await {
                 Ok(entries) => {
                     outage = None;
-                    let claims = self.claims(entries).await?;
+                    let claims = self.claims(entries).await;
                     if !claims.is_empty() {
                         return Ok(claims);
                     }
@@ -305,26 +305,31 @@ impl RedisQueue {
     }
 
     /// The claims on what was read, but for what is lost again or no job.
-    async fn claims(&self, entries: Vec<(Entry, Instant)>) -> Result<Vec<Claim>, QueueError> {
-        let mut claims = Vec::with_capacity(entries.len());
-        for ((entry, text, deliveries), began) in entries {
+    async fn claims(&self, entries: Vec<(Entry, Instant)>) -> Vec<Claim> {
+        // What was left lying since it was read may be somebody else's by now.
+        let is_late = |began: &Instant| began.elapsed() > self.lease / 3;
+        let (late, fresh): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, began)| is_late(began));
+        let counts: Vec<_> = late.iter().map(|((_, _, deliveries), _)| deliveries.to_string()).collect();
+        let held = late.iter().zip(&counts).map(|(((entry, ..), _), count)| (entry.as_str(), count.as_str()));
+        let mut ours = match self.hold(held).await {
+            Ok(lost) => late.into_iter().filter(|((entry, ..), _)| !lost.contains(entry)).collect(),
+            Err(_) => Vec::new(), // nobody can say: it comes again
+        };
+        ours.extend(fresh);
+        let mut claims = Vec::with_capacity(ours.len());
+        for ((entry, text, deliveries), _) in ours {
             let deliveries = deliveries.to_string();
-            // The read may have been left lying since: make sure that the entry is still ours.
-            if began.elapsed() > self.lease / 3 {
-                let lost = self.hold([(entry.as_str(), deliveries.as_str())].into_iter()).await;
-                if !lost.is_ok_and(|lost| lost.is_empty()) {
-                    continue;
-                }
-            }
             match Claim::of(&entry, &deliveries, &text) {
                 Some(claim) => claims.push(claim),
                 None => {
                     tracing::warn!(entry, "an entry of the queue is no order id; dropping it");
-                    ack(&self.commands, &self.keys, &[(&entry, &deliveries, &text)]).await?;
+                    if let Err(error) = ack(&self.commands, &self.keys, &[(&entry, &deliveries, &text)]).await {
+                        tracing::warn!(entry, %error, "it could not be dropped: it will come again");
+                    }
                 }
             }
         }
-        Ok(claims)
+        claims
     }
 }
 
