@@ -162,8 +162,7 @@ impl Executor {
                 order => order?,
             },
         };
-        let to_do = |order: &Order| order.set_aside.is_none() && order.status.has_work();
-        let Some(mut order) = order.filter(to_do) else { return Ok(Drive::Done) };
+        let Some(mut order) = order.filter(is_open) else { return Ok(Drive::Done) };
         if self.is_stuck(&order).await? {
             let reason = format!(
                 "taken up {} times since its last event, and each time whoever did so ended before it moved",
@@ -232,7 +231,8 @@ impl Executor {
                 Ok(Some(rest)) => rest,
                 Err(StepError::Poisoned(reason)) => return self.set_aside(order.id, Poison::Internal, reason).await,
                 Err(StepError::Store(error)) => return Err(error),
-                Err(_) => return Ok(Drive::Left), // moved by someone else, or the daemon stops
+                Err(StepError::Moved) => return self.leave_to_others(order.id).await,
+                Err(_) => return Ok(Drive::Left), // the daemon stops
             };
             permit = None;
             // Mostly a pause ends with `resumed`; the rest is for a switch that only the store has seen so far.
@@ -244,6 +244,13 @@ impl Executor {
                 () = deadline.passed() => {}
             }
         }
+    }
+
+    /// What is left of an order that someone else moved: nothing, if it was called off or ended otherwise. Else it is in
+    /// their hands, and two who drive it would only be in each other's way.
+    async fn leave_to_others(&self, id: OrderId) -> Result<Drive, StoreError> {
+        let order = self.parts.store.order(id).await?;
+        Ok(if order.is_some_and(|order| is_open(&order)) { Drive::Left } else { Drive::Done })
     }
 
     /// Whether a step towards a signature may be taken now.
@@ -319,6 +326,11 @@ impl Executor {
             StepError::Final(Failure::new(ErrorCode::NoRoute, format!("venue {id} is not connected to this worker")))
         })
     }
+}
+
+/// Whether there is something to do for the order, by anybody but a person.
+fn is_open(order: &Order) -> bool {
+    order.set_aside.is_none() && order.status.has_work()
 }
 
 /// Doubling rests with a ceiling.

@@ -304,6 +304,7 @@ async fn an_order_can_be_cancelled_until_it_is_signed() {
         let answer = served.send(served.request("POST", &path)).await;
         assert_eq!((answer.status, &answer.body["status"]), (200, &json!("cancelled")));
     }
+    assert!(served.handover.take(order.id).is_none(), "no worker drives it");
     let mut order = served.order().await;
     served.step(&mut order, OrderEvent::Claimed).await;
     let event = acts::routed(&order, VenueId::RaydiumCpmm);
