@@ -366,7 +366,8 @@ async fn ack(link: &RedisLink, keys: &Keys, entries: &[(&str, &str, &str)]) -> R
 impl Claim {
     /// The claim on an entry; `None` when its text is no order id.
     fn of(entry: &str, deliveries: &str, text: &str) -> Option<Self> {
-        Some(Self { order_id: text.parse().ok()?, handle: format!("{entry}/{deliveries}") })
+        let handle = format!("{entry}/{deliveries}");
+        Some(Self { order_id: text.parse().ok()?, handle, is_first: deliveries == "1" })
     }
 
     /// The entry and its delivery count; `None` for a handle of another backend.

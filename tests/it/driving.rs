@@ -1,12 +1,19 @@
-//! What a worker makes of orders whose store has more to say than it knows.
+//! What a worker makes of orders whose store has more to say than it knows, and of one that nobody survives.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use solana_sdk::{instruction::Instruction, pubkey::Pubkey};
 use swapd::{
     chain::LandedTransaction,
-    domain::{Failure, Fill, OrderEvent, Quote, QuoteRequest, Status, VenueId},
+    domain::{Failure, Fill, OrderEvent, OrderId, Poison, Quote, QuoteRequest, Status, VenueId},
     engine::{
         Executor, Handover, Journal,
         execute::Stop,
@@ -92,4 +99,44 @@ async fn an_order_that_was_called_off_behind_the_workers_back_is_done_at_once() 
     has_no_job_left(&queue).await;
     let history = store.history(order.id, 0).await.unwrap();
     assert_eq!(history.last().map(|event| (event.seq, event.status)), Some((2, Status::Cancelled)));
+}
+
+/// A process that takes the order up and freezes for ever as soon as a venue is asked: a death, as far as anybody can see.
+fn mortal(url: String, id: OrderId, max_take_ups: u32, deaths: Arc<AtomicU32>) {
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = store::open(&url).await.unwrap();
+            let dies = Asked(move || {
+                deaths.fetch_add(1, Ordering::Relaxed);
+                loop {
+                    thread::park(); // and with it everything else of this process
+                }
+            });
+            let (queue, mut tasks) = worker(&store, Arc::new(Handover::new(0)), dies, max_take_ups).await;
+            queue.push(&[id]).await.unwrap();
+            tasks.join_next().await;
+        });
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_kills_whoever_routes_it_is_set_aside() {
+    const MAX_TAKE_UPS: u32 = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("orders.db").display());
+    let store = store::open(&url).await.unwrap();
+    let order = sample::stored(&store).await;
+    let deaths = Arc::new(AtomicU32::new(0));
+    for process in 1..=MAX_TAKE_UPS + 2 {
+        mortal(url.clone(), order.id, MAX_TAKE_UPS, deaths.clone());
+        eventually("the process to die or to give the order up", || async {
+            let is_set_aside = store.dead_letter_count().await.unwrap() > 0;
+            if is_set_aside || deaths.load(Ordering::Relaxed) == process { Ok(()) } else { Err(()) }
+        })
+        .await;
+    }
+    let letter = store.dead_letters(None, 1).await.unwrap().pop().expect("a dead letter");
+    assert_eq!((letter.order_id, letter.status, letter.aside.cause), (order.id, Status::Routing, Poison::Stuck));
+    assert_eq!(deaths.load(Ordering::Relaxed), MAX_TAKE_UPS + 1, "the first time is not counted");
 }
