@@ -316,6 +316,19 @@ async fn an_order_can_be_cancelled_until_it_is_signed() {
 }
 
 #[tokio::test]
+async fn an_order_that_nobody_set_aside_is_not_replayed_even_if_it_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("orders.db").display());
+    let served = Served::on(&url, "local:", Options::default(), 16).await;
+    let order = served.order().await;
+    for damage in ["update order_status_history set payload = '{}'", "update orders set state = '{}'"] {
+        sql::execute(&url, damage).await;
+        let answer = served.post(&format!("/v1/dead-letters/{}/replay", order.id), "").await;
+        assert_eq!((answer.status, answer.code()), (409, "conflict"), "{damage}");
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_said_to_be_missing() {
     let served = Served::start().await;
     let zero = "00000000-0000-0000-0000-000000000000";
