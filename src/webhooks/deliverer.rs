@@ -295,17 +295,25 @@ impl Deliverer {
             Next::Delivered => "delivered",
             Next::Retry(_) => "retried",
             Next::GiveUp => "given_up",
+            Next::Untellable => "untellable",
         };
         metrics::counter!(names::WEBHOOK_TRIES, "result" => result).increment(1);
-        names::seconds(names::WEBHOOK_TIME, "result", result, tried.took.unsigned_abs());
-        if tried.next == Next::Delivered {
-            // It is back: what was left alone meanwhile need not wait for its own next try.
-            tried.revives = self.failing.remove(&tried.webhook).is_some_and(|failing| failing.is_probed());
-        } else {
-            let failing = self.failing.entry(tried.webhook).or_default();
-            failing.failures = failing.failures.saturating_add(1);
-            let probes = failing.failures.saturating_sub(TRIP - 1);
-            failing.until = failing.is_probed().then(|| Instant::now() + PROBES.wait(probes, dice()));
+        match tried.next {
+            Next::Delivered => {
+                // It is back: what was left alone meanwhile need not wait for its own next try.
+                tried.revives = self.failing.remove(&tried.webhook).is_some_and(|failing| failing.is_probed());
+            }
+            Next::Retry(_) | Next::GiveUp => {
+                let failing = self.failing.entry(tried.webhook).or_default();
+                failing.failures = failing.failures.saturating_add(1);
+                let probes = failing.failures.saturating_sub(TRIP - 1);
+                failing.until = failing.is_probed().then(|| Instant::now() + PROBES.wait(probes, dice()));
+            }
+            // Nothing was sent, and the receiver has no part in it.
+            Next::Untellable => {}
+        }
+        if tried.next != Next::Untellable {
+            names::seconds(names::WEBHOOK_TIME, "result", result, tried.took.unsigned_abs());
         }
         self.unstored.push(tried);
     }

@@ -226,6 +226,8 @@ pub enum Next {
     Retry(OffsetDateTime),
     /// It is given up.
     GiveUp,
+    /// Nothing was sent, because the daemon cannot read the event: it is given up, which says nothing of the receiver.
+    Untellable,
 }
 
 /// One try, made.

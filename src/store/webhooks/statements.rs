@@ -269,6 +269,7 @@ fn recorded(tried: &Tried) -> Vec<Statement> {
     match tried.next {
         Next::Delivered => all.extend([settled(DeliveryState::Delivered), statement!(GOT_THROUGH, webhook)]),
         Next::GiveUp => all.extend([settled(DeliveryState::Failed), statement!(FAILED, webhook.as_str(), tried.at)]),
+        Next::Untellable => all.push(settled(DeliveryState::Failed)),
         Next::Retry(at) => {
             all.extend([statement!(RETRY, delivery, at), statement!(FAILED, webhook.as_str(), tried.at)]);
         }
