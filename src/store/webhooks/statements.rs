@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::{
@@ -27,6 +27,11 @@ const CREATE: &str = "insert into webhooks \
     (id, url, description, secret, filter, cursor, created_at, updated_at) \
     select $1::uuid, $2::text, $3::text, $4::text, $5::jsonb, $6::bigint, $7::timestamptz, $7::timestamptz \
     where (select count(*) from webhooks) < $8::bigint returning url";
+
+/// Before anything is done to deliveries of the webhooks that are the keys of `$1`. Whoever changes a webhook has its row
+/// first and then its deliveries'; all others must come the same way, or they wait for each other.
+const LOCK: &str = "select w.id::text as id from webhooks w \
+    where w.id in (select e.key::uuid from json_each($1::json) as e) order by w.id for no key update";
 
 const CHANGE: &str = "update webhooks set url = coalesce($2::text, url), \
     description = coalesce($3::text, description), filter = coalesce($4::jsonb, filter), \
@@ -202,7 +207,9 @@ impl<T: Sql> WebhookStore for T {
     }
 
     async fn record(&self, tried: &[Tried]) -> Result<(), StoreError> {
-        self.write(tried.iter().flat_map(recorded).collect()).await.map(drop)
+        let mut all = vec![lock(tried.iter().map(|tried| tried.webhook))];
+        all.extend(tried.iter().flat_map(recorded));
+        self.write(all).await.map(drop)
     }
 
     async fn deliveries(
@@ -247,6 +254,17 @@ impl<T: Sql> WebhookStore for T {
         let give = statement!("delete from leases where name = $1::text and holder = $2::text", name, holder);
         self.write(vec![give]).await.map(drop)
     }
+}
+
+/// Has the rows of webhooks to itself until the end of the transaction.
+fn lock(webhooks: impl IntoIterator<Item = WebhookId>) -> Statement {
+    statement!(LOCK, keys(webhooks))
+}
+
+/// An object with these keys: a list of ids for `json_each`, which takes no array on PostgreSQL.
+fn keys(ids: impl IntoIterator<Item = impl ToString>) -> String {
+    let keys: Map<_, _> = ids.into_iter().map(|id| (id.to_string(), Value::Null)).collect();
+    Value::Object(keys).to_string()
 }
 
 /// Whether the first statement returned a row.

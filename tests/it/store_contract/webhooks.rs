@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use swapd::{
     domain::{Order, OrderEvent, Status},
     store::{
-        SharedStore,
+        SharedStore, StoreError,
         webhooks::{
             ATTEMPTS_KEPT, Answer, DeliveryId, DeliveryState, Due, EventHead, FanOut, Next, Resume, SigningSecret,
             Tried, Turn, Webhook, WebhookChange, WebhookFilter, WebhookId,
@@ -242,6 +242,34 @@ pub async fn an_event_that_cannot_be_read_does_not_hide_the_others(url: String) 
     fan_out(&store, id, 0).await;
     let due = due(&store, id, START).await;
     assert!(due[0].event.is_err() && due[1].event.is_ok(), "{due:?}");
+    store.close().await;
+}
+
+pub async fn a_webhook_is_changed_while_its_tries_are_stored(url: String) {
+    let store = open(&url).await;
+    let id = webhook(&store).await.id;
+    for _ in 0..10 {
+        history(&store).await;
+    }
+    fan_out(&store, id, 0).await;
+    let waiting = store.deliveries(id, None, None, 100).await.unwrap();
+    let (storing, changing) = (store.clone(), store.clone());
+    let stored = tokio::spawn(async move {
+        for _ in 0..50 {
+            let tries = waiting.iter().map(|it| tried(id, it.id, Next::Retry(START)));
+            storing.record(&tries.collect::<Vec<_>>()).await?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    let changed = tokio::spawn(async move {
+        let again = WebhookChange { turn: Some(Turn::On(Resume::Cursor)), ..Default::default() };
+        for _ in 0..200 {
+            changing.change_webhook(id, &again, START).await?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    stored.await.unwrap().unwrap();
+    changed.await.unwrap().unwrap();
     store.close().await;
 }
 
