@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
+    future::ready,
     sync::Arc,
     time::Duration,
 };
@@ -31,7 +32,7 @@ use crate::{
     metrics as names,
     store::{
         SharedStore, StoreError,
-        webhooks::{Answer, DeliveryId, FanOut, Next, Tried, Webhook, WebhookId},
+        webhooks::{Answer, Backlog, DeliveryId, FanOut, Next, Tried, Webhook, WebhookId},
     },
 };
 
@@ -79,6 +80,11 @@ pub struct Deliverer {
     unstored: Vec<Tried>,
     /// Receivers that have failed last.
     failing: HashMap<WebhookId, Failing>,
+    /// What waits for each webhook: counted every now and then, and kept up in between.
+    backlogs: HashMap<WebhookId, Backlog>,
+    counted: Option<Instant>,
+    /// Whether there is more of the history than was read.
+    is_behind: bool,
     /// Webhooks with gauges.
     shown: HashSet<WebhookId>,
     /// Those of them that are disabled, which was said.
@@ -121,6 +127,9 @@ impl Deliverer {
             under_way: HashMap::new(),
             unstored: Vec::new(),
             failing: HashMap::new(),
+            backlogs: HashMap::new(),
+            counted: None,
+            is_behind: false,
             shown: HashSet::new(),
             disabled: HashSet::new(),
             pruned: None,
@@ -147,7 +156,9 @@ impl Deliverer {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(ended) = self.tries.join_next_with_id() => self.note(ended),
-                () = self.nudge.notified() => {}
+                // Deliveries may have been asked for again.
+                () = self.nudge.notified() => self.counted = None,
+                () = ready(()), if self.is_behind && !in_trouble => {}
                 () = news(&mut heard), if listens => {}
                 () = sleep(LOOK_EVERY) => {
                     heard.get_or_insert_with(|| self.bus.subscribe());
@@ -181,22 +192,35 @@ impl Deliverer {
     async fn round(&mut self) -> Result<(), StoreError> {
         self.record().await?;
         let webhooks = self.store.webhooks().await?;
+        if self.counted.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            self.backlogs = self.store.backlogs(None).await?;
+            self.counted = Some(Instant::now());
+        }
         self.show(&webhooks);
+        self.is_behind = false;
+        let all: Vec<_> = webhooks.iter().map(|webhook| webhook.id).collect();
         let enabled: Vec<_> = webhooks.into_iter().filter(|webhook| webhook.disabled.is_none()).collect();
         if enabled.is_empty() || !self.take_lead().await? {
             return Ok(());
         }
-        let fresh = self.fan_out(&enabled).await?;
+        self.fan_out(&enabled).await?;
         for webhook in enabled {
-            if webhook.pending > 0 || fresh.contains(&webhook.id) {
+            if self.backlog(webhook.id).deliveries > 0 {
                 self.start(webhook).await?;
             }
         }
         if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-            self.store.prune_deliveries(self.settings.keep).await?;
+            for webhook in all {
+                self.store.prune_deliveries(webhook, self.settings.keep).await?;
+            }
             self.pruned = Some(Instant::now());
         }
         Ok(())
+    }
+
+    /// What waits for a webhook, as far as it is known without counting.
+    fn backlog(&self, webhook: WebhookId) -> Backlog {
+        self.backlogs.get(&webhook).copied().unwrap_or_default()
     }
 
     /// Whether this process delivers, as far as it can tell without asking.
@@ -213,29 +237,31 @@ impl Deliverer {
         Ok(self.leads())
     }
 
-    /// Moves the webhooks along the history, each in a commit of its own, so that none is ever too large to be made. The
-    /// ones that want something of what was passed.
-    async fn fan_out(&mut self, webhooks: &[Webhook]) -> Result<HashSet<WebhookId>, StoreError> {
+    /// Moves the webhooks along the history, each in a commit of its own, so that none is ever too large to be made.
+    async fn fan_out(&mut self, webhooks: &[Webhook]) -> Result<(), StoreError> {
         let newest = self.store.cursor().await?;
-        let (mut pages, mut fresh) = (HashMap::new(), HashSet::new());
-        for webhook in webhooks.iter().filter(|webhook| webhook.cursor < newest && webhook.pending < WINDOW) {
+        let mut pages = HashMap::new();
+        for Webhook { id, cursor, filter, .. } in webhooks {
+            if *cursor >= newest || self.backlog(*id).deliveries >= WINDOW {
+                continue;
+            }
             // As a rule all of them are at the same place.
-            let page = match pages.entry(webhook.cursor) {
+            let page = match pages.entry(*cursor) {
                 Entry::Occupied(page) => page.into_mut(),
-                Entry::Vacant(place) => place.insert(self.store.event_heads(webhook.cursor, PAGE).await?),
+                Entry::Vacant(place) => place.insert(self.store.event_heads(*cursor, PAGE).await?),
             };
             let Some(last) = page.last() else { continue };
-            let wanted: Vec<_> = page.iter().filter(|event| webhook.filter.wants(event)).cloned().collect();
-            if !wanted.is_empty() {
-                fresh.insert(webhook.id);
+            self.is_behind |= last.cursor < newest;
+            let wanted: Vec<_> = page.iter().filter(|event| filter.wants(event)).cloned().collect();
+            let (deliveries, now) = (wanted.len() as u64, OffsetDateTime::now_utc());
+            self.store.fan_out(&FanOut { webhook: *id, from: *cursor, to: last.cursor, wanted }, now).await?;
+            if deliveries > 0 {
+                let backlog = self.backlogs.entry(*id).or_default();
+                backlog.deliveries += deliveries;
+                backlog.oldest.get_or_insert(now);
             }
-            if last.cursor < newest {
-                self.nudge.notify_one(); // there is more
-            }
-            let step = FanOut { webhook: webhook.id, from: webhook.cursor, to: last.cursor, wanted };
-            self.store.fan_out(&step, OffsetDateTime::now_utc()).await?;
         }
-        Ok(fresh)
+        Ok(())
     }
 
     /// Starts the tries of a webhook that are due, as far as it has room.
@@ -322,7 +348,11 @@ impl Deliverer {
         while !self.unstored.is_empty() {
             let some = self.unstored.len().min(STORED_AT_ONCE);
             self.store.record(&self.unstored[..some]).await?;
-            self.unstored.drain(..some);
+            for tried in self.unstored.drain(..some).filter(|tried| !matches!(tried.next, Next::Retry(_))) {
+                if let Some(backlog) = self.backlogs.get_mut(&tried.webhook) {
+                    backlog.deliveries = backlog.deliveries.saturating_sub(1);
+                }
+            }
         }
         Ok(())
     }
@@ -335,8 +365,9 @@ impl Deliverer {
             gauges(*gone, 0, 0.0);
         }
         for webhook in webhooks {
-            let oldest = webhook.oldest_pending.filter(|_| webhook.disabled.is_none());
-            gauges(webhook.id, webhook.pending, oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0)));
+            let Backlog { deliveries, oldest } = self.backlog(webhook.id);
+            let oldest = oldest.filter(|_| webhook.disabled.is_none());
+            gauges(webhook.id, deliveries, oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0)));
         }
         let mut disabled = HashSet::new();
         for webhook in webhooks {

@@ -8,7 +8,7 @@ mod backends;
 mod sql;
 mod statements;
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashMap, fmt, str::FromStr};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -130,14 +130,19 @@ pub struct Webhook {
     pub failing_since: Option<OffsetDateTime>,
     /// Whether it is disabled, and why.
     pub disabled: Option<Disabled>,
-    /// Deliveries that wait. Only read, never written.
-    pub pending: u64,
-    /// When the oldest of them began to wait. Only read, never written.
-    pub oldest_pending: Option<OffsetDateTime>,
     /// When it was made.
     pub created_at: OffsetDateTime,
     /// When its owner last changed it.
     pub updated_at: OffsetDateTime,
+}
+
+/// What waits for a webhook's receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deliveries that wait.
+    pub deliveries: u64,
+    /// When the oldest of them began to wait.
+    pub oldest: Option<OffsetDateTime>,
 }
 
 /// Where a webhook that was disabled goes on.
@@ -324,6 +329,10 @@ pub trait WebhookStore: Send + Sync {
     /// One webhook.
     async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
 
+    /// What waits, for one webhook or all of them; a webhook for which nothing waits is left out. Reads every delivery that
+    /// waits.
+    async fn backlogs(&self, of: Option<WebhookId>) -> Result<HashMap<WebhookId, Backlog>, StoreError>;
+
     /// Changes a webhook; false when there is none.
     async fn change_webhook(
         &self,
@@ -369,8 +378,8 @@ pub trait WebhookStore: Send + Sync {
     /// Lets a delivery be tried at once, whatever became of it; false when there is none.
     async fn redeliver(&self, webhook: WebhookId, id: DeliveryId, now: OffsetDateTime) -> Result<bool, StoreError>;
 
-    /// Forgets deliveries that do not wait any more, but the newest `keep` of each webhook.
-    async fn prune_deliveries(&self, keep: u32) -> Result<(), StoreError>;
+    /// Forgets deliveries of a webhook that do not wait any more, but the newest `keep`.
+    async fn prune_deliveries(&self, webhook: WebhookId, keep: u32) -> Result<(), StoreError>;
 
     /// Takes or renews the lease called `name` for whole seconds; false while another has it.
     async fn take_lease(&self, name: &str, holder: &str, seconds: u32) -> Result<bool, StoreError>;

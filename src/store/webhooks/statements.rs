@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::{
-    ATTEMPTS_KEPT, Answer, AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Due, EventHead, FanOut,
-    Next, Resume, SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookId, WebhookStore,
+    ATTEMPTS_KEPT, Answer, AttemptRecord, Backlog, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Due, EventHead,
+    FanOut, Next, Resume, SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookId, WebhookStore,
     sql::{Arg, Sql, Statement, statement},
 };
 use crate::store::{
@@ -18,10 +18,10 @@ use crate::store::{
 };
 
 const WEBHOOKS: &str = "select id::text, url, description, secret, filter::text, cursor, failing_since, disabled_at, \
-    disabled_reason, created_at, updated_at, \
-    (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.state = 'pending') as pending, \
-    (select min(d.created_at) from webhook_deliveries d where d.webhook_id = w.id and d.state = 'pending') \
-    as oldest_pending from webhooks w where $1::uuid is null or id = $1::uuid order by w.id";
+    disabled_reason, created_at, updated_at from webhooks where $1::uuid is null or id = $1::uuid order by id";
+
+const BACKLOGS: &str = "select webhook_id::text, count(*) as deliveries, min(created_at) as oldest \
+    from webhook_deliveries where state = 'pending' and ($1::uuid is null or webhook_id = $1::uuid) group by webhook_id";
 
 const CREATE: &str = "insert into webhooks \
     (id, url, description, secret, filter, cursor, created_at, updated_at) \
@@ -70,14 +70,27 @@ const DELIVER: &str = "insert into webhook_deliveries \
     where exists (select 1 from webhooks where id = $1::uuid and cursor = $2::bigint) \
     on conflict (webhook_id, cursor) do nothing";
 
-const DUE: &str = "select d.id::text as delivery_id, d.tries::bigint as tries, e.cursor, e.order_id::text, e.seq, \
-    e.status::text, e.payload::text, e.created_at, o.token_in_symbol, o.token_out_symbol \
-    from webhook_deliveries d join order_status_history e on e.cursor = d.cursor join orders o on o.id = e.order_id \
-    where d.webhook_id = $1::uuid and d.state = 'pending' \
-    and (d.next_try_at <= $2::timestamptz or d.next_try_at > $3::timestamptz) \
-    and (d.again or not exists (select 1 from webhook_deliveries b where b.webhook_id = d.webhook_id \
-        and b.order_id = d.order_id and b.state = 'pending' and not b.again and b.cursor < d.cursor)) \
-    order by case when $4::boolean then d.tries else 0 end, d.cursor limit $5::bigint";
+/// Whose turn it is, in this order. Which ones is decided before their events are read.
+macro_rules! due {
+    ($order:literal) => {
+        concat!(
+            "select d.id::text as delivery_id, d.tries::bigint as tries, e.cursor, e.order_id::text, e.seq, \
+            e.status::text, e.payload::text, e.created_at, o.token_in_symbol, o.token_out_symbol \
+            from (select d.id, d.tries, d.cursor from webhook_deliveries d \
+            where d.webhook_id = $1::uuid and d.state = 'pending' \
+            and (d.next_try_at <= $2::timestamptz or d.next_try_at > $3::timestamptz) \
+            and (d.again or not exists (select 1 from webhook_deliveries b where b.webhook_id = d.webhook_id \
+                and b.order_id = d.order_id and b.state = 'pending' and not b.again and b.cursor < d.cursor)) \
+            order by ",
+            $order,
+            " limit $4::bigint) d join order_status_history e on e.cursor = d.cursor \
+            join orders o on o.id = e.order_id order by ",
+            $order
+        )
+    };
+}
+const DUE: &str = due!("d.cursor");
+const PROBE: &str = due!("d.tries, d.cursor");
 
 const LOG_TRY: &str = "insert into webhook_attempts (delivery_id, n, at, status, error, duration_ms) \
     select $1::uuid, (select coalesce(max(n), 0) + 1 from webhook_attempts where delivery_id = $1::uuid), \
@@ -105,9 +118,10 @@ const DELIVERIES: &str = "select d.id::text as delivery_id, d.cursor, d.order_id
     where d.webhook_id = $1::uuid and ($2::text is null or d.state = $2::text) \
     and ($3::uuid is null or d.id < $3::uuid) order by d.id desc limit $4::bigint";
 
+/// Of the deliveries that are the keys of `$1`.
 const TRIES: &str = "select a.delivery_id::text, a.n::bigint, a.at, a.status::bigint, a.error, a.duration_ms \
-    from webhook_attempts a join webhook_deliveries d on d.id = a.delivery_id \
-    where d.webhook_id = $1::uuid and d.id >= $2::uuid and d.id <= $3::uuid order by a.delivery_id, a.n";
+    from webhook_attempts a where a.delivery_id in (select e.key::uuid from json_each($1::json) as e) \
+    order by a.delivery_id, a.n";
 
 const REDELIVER: &str = "update webhook_deliveries set tries = 0, next_try_at = $3::timestamptz, \
     again = again or state <> 'pending', state = 'pending' \
@@ -140,6 +154,16 @@ impl<T: Sql> WebhookStore for T {
 
     async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
         self.read(statement!(WEBHOOKS, id.to_string())).await?.first().map(webhook).transpose()
+    }
+
+    async fn backlogs(&self, of: Option<WebhookId>) -> Result<HashMap<WebhookId, Backlog>, StoreError> {
+        let rows = self.read(statement!(BACKLOGS, of.map(|id| id.to_string()))).await?;
+        rows.iter()
+            .map(|row| {
+                let (deliveries, oldest) = (row.count("deliveries")?, row.maybe_time("oldest")?);
+                Ok((row.parsed("webhook_id")?, Backlog { deliveries, oldest }))
+            })
+            .collect()
     }
 
     async fn change_webhook(
@@ -196,8 +220,8 @@ impl<T: Sql> WebhookStore for T {
         least_tried_first: bool,
         limit: u32,
     ) -> Result<Vec<Due>, StoreError> {
-        let due = statement!(DUE, webhook.to_string(), now, latest, least_tried_first, limit);
-        let rows = self.read(due).await?;
+        let text = if least_tried_first { PROBE } else { DUE };
+        let rows = self.read(statement!(text, webhook.to_string(), now, latest, limit)).await?;
         rows.iter()
             .map(|row| {
                 let (id, tries) = (row.parsed("delivery_id")?, row.small("tries")?);
@@ -219,13 +243,11 @@ impl<T: Sql> WebhookStore for T {
         before: Option<DeliveryId>,
         limit: u32,
     ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        let webhook = webhook.to_string();
         let state = state.map(|state| state.as_str().to_owned());
         let before = before.map(|id| id.to_string());
-        let rows = self.read(statement!(DELIVERIES, webhook.as_str(), state, before, limit)).await?;
+        let rows = self.read(statement!(DELIVERIES, webhook.to_string(), state, before, limit)).await?;
         let mut page = rows.iter().map(delivery).collect::<Result<Vec<_>, _>>()?;
-        let (Some(newest), Some(oldest)) = (page.first(), page.last()) else { return Ok(page) };
-        let tries = statement!(TRIES, webhook, oldest.id.to_string(), newest.id.to_string());
+        let tries = statement!(TRIES, keys(page.iter().map(|delivery| delivery.id)));
         let mut of_delivery: HashMap<DeliveryId, Vec<AttemptRecord>> = HashMap::new();
         for row in self.read(tries).await? {
             of_delivery.entry(row.parsed("delivery_id")?).or_default().push(attempt(&row)?);
@@ -240,10 +262,8 @@ impl<T: Sql> WebhookStore for T {
         Ok(has_row(&self.write(vec![statement!(REDELIVER, webhook.to_string(), id.to_string(), now)]).await?))
     }
 
-    async fn prune_deliveries(&self, keep: u32) -> Result<(), StoreError> {
-        let webhooks = self.webhooks().await?;
-        let prune = webhooks.iter().map(|webhook| statement!(PRUNE, webhook.id.to_string(), keep));
-        self.write(prune.collect()).await.map(drop)
+    async fn prune_deliveries(&self, webhook: WebhookId, keep: u32) -> Result<(), StoreError> {
+        self.write(vec![lock([webhook]), statement!(PRUNE, webhook.to_string(), keep)]).await.map(drop)
     }
 
     async fn take_lease(&self, name: &str, holder: &str, seconds: u32) -> Result<bool, StoreError> {
@@ -316,8 +336,6 @@ fn webhook(row: &impl Columns) -> Result<Webhook, StoreError> {
         cursor: row.count("cursor")?,
         failing_since: row.maybe_time("failing_since")?,
         disabled,
-        pending: row.count("pending")?,
-        oldest_pending: row.maybe_time("oldest_pending")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
     })

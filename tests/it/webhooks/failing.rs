@@ -52,8 +52,8 @@ async fn a_receiver_that_fails_for_too_long_is_disabled_and_misses_nothing_once_
     ground.orders(1).await;
     let refused = process.webhooks.redeliver(webhook.id, process.log(&webhook).await[0].id).await;
     assert!(matches!(refused, Err(WebhookError::Disabled)), "{refused:?}");
-    let passed = process.webhooks.find(webhook.id).await.unwrap();
-    assert_eq!(passed.pending, 30, "all of it waits, and what came later does not even that");
+    let waits = process.webhooks.backlog(webhook.id).await.unwrap();
+    assert_eq!(waits.deliveries, 30, "all of it waits, and what came later does not even that");
     assert!(receiver.heard().len() <= heard + 4, "nothing new is tried");
 
     is_back.store(true, Ordering::Relaxed);
