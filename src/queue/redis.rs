@@ -4,6 +4,9 @@
 //! for a lease is idle and goes to whoever asks next. Scripts make each step atomic and check that a claim still
 //! holds before they touch it. Never trusts Redis to remember anything: an emptied server is an empty queue.
 
+mod scripts;
+mod server;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, MutexGuard, PoisonError},
@@ -12,23 +15,20 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use redis::{Client, Cmd, cmd, streams::StreamReadReply};
+use redis::{Client, cmd, streams::StreamReadReply};
 use tokio::{sync::Mutex, time::sleep};
 use uuid::Uuid;
 
+use self::{
+    scripts::{CLAIM, GROUP, Keys, LeaveOut, OPEN, RENEW, ack, add, script},
+    server::check_server,
+};
 use super::{Claim, JobQueue, QueueError, QueueOptions};
 use crate::{
     domain::OrderId,
     gather::Gather,
     redis_link::{LinkError, RedisLink, WAIT},
 };
-
-const GROUP: &str = "workers";
-const PUSH: &str = include_str!("lua/push.lua");
-const CLAIM: &str = include_str!("lua/claim.lua");
-const RENEW: &str = include_str!("lua/renew.lua");
-const ACK: &str = include_str!("lua/ack.lua");
-const OPEN: &str = include_str!("lua/open.lua");
 
 /// A consumer that asked for nothing this long and holds nothing belonged to a process that ended.
 const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -57,14 +57,6 @@ pub struct RedisQueue {
     acks: Gather<Claim, Result<(), LinkError>>,
 }
 
-struct Keys {
-    /// Both keys share a hash tag, so that scripts may touch both on a cluster.
-    stream: String,
-    index: String,
-    /// This process (this open queue) within the group.
-    consumer: String,
-}
-
 /// The one read that is under way. It outlives the `claim` that began it: what it brings goes to the next caller.
 #[derive(Default)]
 struct Reading {
@@ -79,13 +71,6 @@ struct Read {
     began: Instant,
     looks_for_late: bool,
     answer: BoxFuture<'static, Result<Vec<Entry>, LinkError>>,
-}
-
-/// Which orders get no further job.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LeaveOut {
-    Waiting,
-    WaitingAndClaimed,
 }
 
 /// What the server hands out: entry id, its text, how often it was handed out so far.
@@ -333,36 +318,6 @@ impl RedisQueue {
     }
 }
 
-/// Adds all ids but those left out, or none; how many.
-async fn add(
-    link: &RedisLink,
-    keys: &Keys,
-    max_depth: u64,
-    ids: &[OrderId],
-    leave_out: LeaveOut,
-) -> Result<usize, QueueError> {
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let mut push = script(PUSH, &[&keys.stream, &keys.index]);
-    push.arg(GROUP).arg(max_depth).arg(u8::from(leave_out == LeaveOut::WaitingAndClaimed));
-    for id in ids {
-        push.arg(id.to_string());
-    }
-    // The bound is below zero in the answer: a count never is.
-    usize::try_from(link.query::<i64>(&push).await?).map_err(|_| QueueError::Full)
-}
-
-/// Takes entries out, each given with its delivery count and its text.
-async fn ack(link: &RedisLink, keys: &Keys, entries: &[(&str, &str, &str)]) -> Result<(), LinkError> {
-    let mut ack = script(ACK, &[&keys.stream, &keys.index]);
-    ack.arg(GROUP).arg(&keys.consumer);
-    for (entry, deliveries, text) in entries {
-        ack.arg(entry).arg(deliveries).arg(text);
-    }
-    link.query::<u64>(&ack).await.map(drop)
-}
-
 impl Claim {
     /// The claim on an entry; `None` when its text is no order id.
     fn of(entry: &str, deliveries: &str, text: &str) -> Option<Self> {
@@ -376,12 +331,6 @@ impl Claim {
     }
 }
 
-fn script(text: &str, keys: &[&str]) -> Cmd {
-    let mut eval = cmd("EVAL");
-    eval.arg(text).arg(keys.len()).arg(keys);
-    eval
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -389,32 +338,4 @@ fn millis(duration: Duration) -> u64 {
 fn entries_of(reply: StreamReadReply) -> Vec<Entry> {
     let ids = reply.keys.into_iter().flat_map(|key| key.ids);
     ids.map(|entry| (entry.id.clone(), entry.get::<String>("order").unwrap_or_default(), 1)).collect()
-}
-
-/// Refuses a server that would lose jobs in silence, or is too old for the commands used here.
-async fn check_server(link: &RedisLink) -> Result<(), QueueError> {
-    let info: String = match link.query(&cmd("INFO")).await {
-        Err(LinkError::Unavailable(error)) if error.code() == Some("NOPERM") => {
-            tracing::warn!("this Redis user may not ask INFO: nobody checks that maxmemory-policy is noeviction");
-            return Ok(());
-        }
-        answer => answer?,
-    };
-    let fact = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let version = fact("redis_version").unwrap_or_default();
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    if (parts.next(), parts.next().unwrap_or(0)) < (Some(6), 2) {
-        return Err(QueueError::Open(format!("Redis {version} is too old: 6.2 or newer is needed")));
-    }
-    let policy = fact("maxmemory_policy").unwrap_or("unknown");
-    if fact("maxmemory").is_none_or(|bytes| bytes != "0") && policy != "noeviction" {
-        return Err(QueueError::Open(format!(
-            "this Redis evicts keys when its memory is full (maxmemory-policy {policy}), and jobs with them; \
-             set `maxmemory-policy noeviction`, or use a server of its own"
-        )));
-    }
-    if fact("aof_enabled") == Some("0") {
-        tracing::info!("this Redis keeps no append-only file: after its restart the sweeper queues open orders again");
-    }
-    Ok(())
 }
