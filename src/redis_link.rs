@@ -47,6 +47,7 @@ impl LinkError {
             Self::TimedOut => true,
             Self::Unavailable(error) => match error.kind() {
                 ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown),
+                ErrorKind::Extension => false, // an answer whose code the client does not know: OOM, NOGROUP
                 _ => true,
             },
         }

@@ -31,7 +31,7 @@ use crate::{
     store::{
         Scope,
         webhooks::{
-            Answer, AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Resume, Turn, Webhook,
+            Answer, AttemptRecord, Backlog, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Resume, Turn, Webhook,
             WebhookChange, WebhookFilter, WebhookId,
         },
     },
@@ -157,7 +157,7 @@ pub async fn create(State(state): State<ApiState>, caller: Caller, body: JsonByt
     let description = described(words.description)?;
     let new = NewWebhook { url: words.url, description, filter, since: words.since };
     let webhook = state.webhooks().create(new).await?;
-    let mut view = view(&webhook, &caller);
+    let mut view = view(&webhook, Backlog::default(), &caller);
     view["secret"] = json!(webhook.secret.expose());
     let location = [(header::LOCATION, format!("/v1/webhooks/{}", webhook.id))];
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
@@ -169,8 +169,9 @@ pub async fn create(State(state): State<ApiState>, caller: Caller, body: JsonByt
     responses((status = 200, description = "All webhooks", body = shapes::WebhookList), Reporting)
 )]
 pub async fn list(State(state): State<ApiState>, caller: Caller) -> Result<Response, ApiError> {
-    let webhooks = state.webhooks().list().await?;
-    let webhooks: Vec<_> = webhooks.iter().map(|webhook| view(webhook, &caller)).collect();
+    let (webhooks, backlogs) = (state.webhooks().list().await?, state.webhooks().backlogs().await?);
+    let backlog = |id| backlogs.get(id).copied().unwrap_or_default();
+    let webhooks: Vec<_> = webhooks.iter().map(|webhook| view(webhook, backlog(&webhook.id), &caller)).collect();
     Ok(Json(json!({ "webhooks": webhooks })).into_response())
 }
 
@@ -185,7 +186,8 @@ pub async fn show(
     caller: Caller,
     WebhookInPath(id): WebhookInPath,
 ) -> Result<Response, ApiError> {
-    Ok(Json(view(&state.webhooks().find(id).await?, &caller)).into_response())
+    let webhook = state.webhooks().find(id).await?;
+    Ok(Json(view(&webhook, state.webhooks().backlog(id).await?, &caller)).into_response())
 }
 
 /// `PATCH /v1/webhooks/{webhookId}`: changes it, disables it, or lets it go on.
@@ -224,7 +226,8 @@ pub async fn change(
     };
     let description = words.description.map(described).transpose()?;
     let change = WebhookChange { url: words.url, description, filter, turn };
-    Ok(Json(view(&state.webhooks().change(id, change).await?, &caller)).into_response())
+    let webhook = state.webhooks().change(id, change).await?;
+    Ok(Json(view(&webhook, state.webhooks().backlog(id).await?, &caller)).into_response())
 }
 
 /// `DELETE /v1/webhooks/{webhookId}`: removes it with its log; what waits is not delivered.
@@ -337,7 +340,7 @@ fn url_for(caller: &Caller, webhook: &Webhook) -> String {
     Url::parse(&webhook.url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
 }
 
-fn view(webhook: &Webhook, caller: &Caller) -> Value {
+fn view(webhook: &Webhook, backlog: Backlog, caller: &Caller) -> Value {
     let disabled = |it: &Disabled| json!({ "reason": it.reason, "at": timestamp(it.at) });
     json!({
         "id": webhook.id,
@@ -349,8 +352,8 @@ fn view(webhook: &Webhook, caller: &Caller) -> Value {
         "enabled": webhook.disabled.is_none(),
         "disabled": webhook.disabled.as_ref().map(disabled),
         "cursor": webhook.cursor,
-        "pending": webhook.pending,
-        "oldestPendingAt": webhook.oldest_pending.map(timestamp),
+        "pending": backlog.deliveries,
+        "oldestPendingAt": backlog.oldest.map(timestamp),
         "failingSince": webhook.failing_since.map(timestamp),
         "createdAt": timestamp(webhook.created_at),
         "updatedAt": timestamp(webhook.updated_at),

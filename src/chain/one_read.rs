@@ -75,13 +75,18 @@ impl<T: Send + Sync + 'static> OneRead<T> {
         self.lock().keep(answer, self.merge);
     }
 
+    /// Whether a read is on its way.
+    pub fn is_reading(&self) -> bool {
+        self.lock().on_its_way().is_some()
+    }
+
     /// Begins a read that nobody waits for, unless one is on its way: the last answer will soon be too old, and somebody
     /// will ask again. An error leaves things as they are.
     pub fn read_ahead<F>(&self, read: impl Fn() -> F)
     where
         F: Future<Output = Result<T, ChainError>> + Send + 'static,
     {
-        if self.lock().on_its_way().is_some() {
+        if self.is_reading() {
             return;
         }
         let reading = self.reading(read);

@@ -41,8 +41,8 @@ impl ReplayError {
 impl Executor {
     /// Counts that the order is taken up; true when that happened too often without moving it.
     ///
-    /// The count is a commit of its own, so it is spared an order that was only just accepted: its first step is a
-    /// commit, and until then nothing of it is executed.
+    /// The count is a commit of its own, so it is spared an order that was only just accepted: its first step is stored
+    /// before anything of it is executed, unless it is certain that nobody had it before.
     pub(super) async fn is_stuck(&self, order: &Order) -> Result<bool, StoreError> {
         if order.next_step() == NextStep::Claim {
             return Ok(false);
@@ -68,8 +68,11 @@ impl Intake {
     /// When there is no such order, it is not set aside, or the store does not answer.
     pub async fn replay(&self, id: OrderId) -> Result<(), ReplayError> {
         if self.journal.mark(id, OrderEvent::Replayed).await?.is_none() {
-            let exists = !self.store.history(id, 0).await?.is_empty();
-            return Err(if exists { ReplayError::NotSetAside } else { ReplayError::NotFound(id) });
+            return Err(match self.store.order(id).await {
+                Ok(None) => ReplayError::NotFound(id),
+                Ok(Some(_)) | Err(StoreError::Corrupt(_)) => ReplayError::NotSetAside,
+                Err(error) => error.into(),
+            });
         }
         if let Err(error) = self.queue.push(&[id]).await {
             tracing::warn!(order_id = %id, %error, "order replayed but not queued: the sweeper will");

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     chain::{Confirmer, Halt, Records, Rpc, Snapshots, Tip, fees::Fees, push::Push},
     domain::{ErrorCode, Failure, NextStep, Order, OrderEvent, OrderId, Poison, VenueId},
+    queue::Claim,
     router::Router,
     store::{Line, SharedStore, StoreError},
     venue::{Venue, Venues},
@@ -92,6 +93,15 @@ pub enum Drive {
     Left,
 }
 
+/// Who may have driven an order before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nobody: it was accepted a moment ago.
+    Nobody,
+    /// Anybody, and it may have been their end.
+    Anybody,
+}
+
 /// When to stop: `soft` between two steps, `hard` also while waiting for the chain.
 #[derive(Clone)]
 pub struct Stop {
@@ -150,20 +160,22 @@ impl Executor {
         &self.parts.signers
     }
 
-    /// Drives the order as far as it goes.
+    /// Drives the order of a claim as far as it goes.
     ///
     /// # Errors
     /// When the store does not answer; the order is then where its last stored event left it.
-    pub async fn drive(&self, id: OrderId, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
-        let order = match self.parts.handover.take(id) {
+    pub async fn drive(&self, claim: &Claim, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
+        let id = claim.order_id;
+        let handed_over = self.parts.handover.take(id);
+        let before = if claim.is_first || handed_over.is_some() { Before::Nobody } else { Before::Anybody };
+        let order = match handed_over {
             Some(order) => Some(order),
             None => match self.parts.store.order(id).await {
                 Err(StoreError::Corrupt(reason)) => return self.set_aside(id, Poison::Unreadable, reason).await,
                 order => order?,
             },
         };
-        let to_do = |order: &Order| order.set_aside.is_none() && order.status.has_work();
-        let Some(mut order) = order.filter(to_do) else { return Ok(Drive::Done) };
+        let Some(mut order) = order.filter(is_open) else { return Ok(Drive::Done) };
         if self.is_stuck(&order).await? {
             let reason = format!(
                 "taken up {} times since its last event, and each time whoever did so ended before it moved",
@@ -173,14 +185,20 @@ impl Executor {
         }
         let span = tracing::info_span!("order", order_id = %id, token_in = order.token_in.symbol,
             token_out = order.token_out.symbol);
-        let drive = self.walk(&mut order, permit, stop).instrument(span).await?;
+        let drive = self.walk(&mut order, before, permit, stop).instrument(span).await?;
         if drive == Drive::Left {
             self.parts.store.put_down(id).await?;
         }
         Ok(drive)
     }
 
-    async fn walk(&self, order: &mut Order, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
+    async fn walk(
+        &self,
+        order: &mut Order,
+        before: Before,
+        permit: OwnedSemaphorePermit,
+        stop: &Stop,
+    ) -> Result<Drive, StoreError> {
         let mut permit = Some(permit);
         let deadline = Deadline::of(order);
         let mut signed_here = false;
@@ -205,7 +223,7 @@ impl Executor {
                     }
                     match (self.may_go_on(order, &deadline), step) {
                         (Err(error), _) => Err(error),
-                        (Ok(()), NextStep::Claim) => self.begin(order, OrderEvent::Claimed, &mut unstored).await,
+                        (Ok(()), NextStep::Claim) => self.claim(order, before, &mut unstored).await,
                         (Ok(()), NextStep::Route) => self.route(order, &mut unstored).await,
                         (Ok(()), _) => self.build(order, &deadline, &mut unstored, &mut signed_here).await,
                     }
@@ -232,7 +250,8 @@ impl Executor {
                 Ok(Some(rest)) => rest,
                 Err(StepError::Poisoned(reason)) => return self.set_aside(order.id, Poison::Internal, reason).await,
                 Err(StepError::Store(error)) => return Err(error),
-                Err(_) => return Ok(Drive::Left), // moved by someone else, or the daemon stops
+                Err(StepError::Moved) => return self.leave_to_others(order.id).await,
+                Err(_) => return Ok(Drive::Left), // the daemon stops
             };
             permit = None;
             // Mostly a pause ends with `resumed`; the rest is for a switch that only the store has seen so far.
@@ -244,6 +263,13 @@ impl Executor {
                 () = deadline.passed() => {}
             }
         }
+    }
+
+    /// What is left of an order that someone else moved: nothing, if it was called off or ended otherwise. Else it is in
+    /// their hands, and two who drive it would only be in each other's way.
+    async fn leave_to_others(&self, id: OrderId) -> Result<Drive, StoreError> {
+        let order = self.parts.store.order(id).await?;
+        Ok(if order.is_some_and(|order| is_open(&order)) { Drive::Left } else { Drive::Done })
     }
 
     /// Whether a step towards a signature may be taken now.
@@ -278,6 +304,16 @@ impl Executor {
         unstored: &mut Unstored,
     ) -> Result<(), StepError> {
         unstored.events.push(self.parts.journal.begin(order, event, &unstored.line).await?);
+        Ok(())
+    }
+
+    /// Takes a new order up. One that somebody had before may have killed them while they routed it: then this is stored
+    /// before anything else is done, so that the next death is counted. See [`Executor::is_stuck`].
+    async fn claim(&self, order: &mut Order, before: Before, unstored: &mut Unstored) -> Result<(), StepError> {
+        self.begin(order, OrderEvent::Claimed, unstored).await?;
+        if before == Before::Anybody {
+            unstored.stored().await?;
+        }
         Ok(())
     }
 
@@ -319,6 +355,11 @@ impl Executor {
             StepError::Final(Failure::new(ErrorCode::NoRoute, format!("venue {id} is not connected to this worker")))
         })
     }
+}
+
+/// Whether there is something to do for the order, by anybody but a person.
+fn is_open(order: &Order) -> bool {
+    order.set_aside.is_none() && order.status.has_work()
 }
 
 /// Doubling rests with a ceiling.

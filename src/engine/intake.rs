@@ -241,7 +241,10 @@ impl Intake {
         loop {
             let mut order = self.store.order(id).await?.ok_or(CancelError::NotFound(id))?;
             match self.journal.append(&mut order, OrderEvent::Cancelled, None).await {
-                Ok(_) => return Ok(order),
+                Ok(_) => {
+                    self.handover.take(id); // nobody need try to drive it
+                    return Ok(order);
+                }
                 Err(JournalError::Illegal(_)) => return Err(CancelError::TooLate(order.status.name().as_str())),
                 // A worker moved it in between. It moves a bounded number of times, so this ends.
                 Err(JournalError::Store(StoreError::VersionConflict)) => {}

@@ -265,11 +265,18 @@ impl Treasury {
         };
         let known = one_read.last().filter(|balances| fresh(balances));
         if let Some(balances) = &known
-            && balances.asked_at.elapsed() <= AHEAD
+            && (balances.asked_at.elapsed() <= AHEAD || one_read.is_reading())
         {
             return Ok(balances.clone());
         }
-        let as_of = self.store.cursor().await?;
+        let as_of = match (self.store.cursor().await, &known) {
+            (Ok(as_of), _) => as_of,
+            (Err(error), Some(balances)) => {
+                tracing::debug!(%error, "no balance is read ahead");
+                return Ok(balances.clone());
+            }
+            (Err(error), None) => return Err(error.into()),
+        };
         let read = || {
             let read = read_balances(self.rpc.clone(), self.addresses(), token.clone(), as_of);
             async move { read.await.inspect(show) }
@@ -331,4 +338,31 @@ pub fn token_amount(data: &[u8]) -> Option<u64> {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::samples, store};
+
+    #[tokio::test]
+    async fn a_balance_that_still_counts_needs_no_store() {
+        let store = store::open("sqlite::memory:").await.unwrap();
+        let rpc = Arc::new(Rpc::new("http://127.0.0.1:9".into(), Duration::from_secs(1)));
+        let free = Lamports::default();
+        let rents = Rents { wallet: free, token_account: free, large_token_account: free };
+        let folder = tempfile::tempdir().unwrap();
+        let wallet = Arc::new(Wallet::create(folder.path(), "a").unwrap());
+        let address = wallet.address();
+        let treasury = Treasury::new(rpc, store.clone(), rents, free, Arc::default(), vec![wallet]);
+        let token = samples::order(time::OffsetDateTime::UNIX_EPOCH).token_in;
+        let one_read = lock(&treasury.balances).entry(token.mint).or_default().clone();
+        let old = Instant::now() - AHEAD - (MAX_AGE - AHEAD) / 2;
+        one_read.put(Balances { of: HashMap::new(), as_of: 7, asked_at: old });
+        store.close().await;
+        let balances = treasury.balances(&address, &token, Freshness::Recent).await.unwrap();
+        assert_eq!(balances.as_of, 7);
+        let newer = treasury.balances(&address, &token, Freshness::Since(Instant::now())).await;
+        assert!(matches!(newer, Err(TreasuryError::Store(_))));
+    }
 }

@@ -217,7 +217,7 @@ impl Worker {
 
     async fn drive(&self, claim: Claim, entry: Entry, permit: OwnedSemaphorePermit, stop: &Stop) {
         let id = claim.order_id;
-        let driven = AssertUnwindSafe(self.executor.drive(id, permit, stop)).catch_unwind().await;
+        let driven = AssertUnwindSafe(self.executor.drive(&claim, permit, stop)).catch_unwind().await;
         let driven = match driven {
             Ok(driven) => driven,
             // The panic itself is in the log, which may say more than a client should read.

@@ -100,7 +100,8 @@ impl Jobs {
         };
         self.claims_made += 1;
         self.hold(self.claims_made, Held { order_id, until: now + lease });
-        Some(Claim { order_id, handle: self.claims_made.to_string() })
+        // Nothing here outlives the process: who had the order before is not known.
+        Some(Claim { order_id, handle: self.claims_made.to_string(), is_first: false })
     }
 
     /// When the first lease ends, and whose it is.

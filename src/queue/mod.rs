@@ -50,6 +50,8 @@ pub struct Claim {
     /// The backend's name for this one claim. A job that is claimed again gets another one, so that whoever lost
     /// it can neither renew nor acknowledge it any more.
     pub handle: String,
+    /// Whether nobody had this job before. False also when the queue cannot tell.
+    pub is_first: bool,
 }
 
 /// The queue's contract.

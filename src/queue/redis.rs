@@ -4,6 +4,9 @@
 //! for a lease is idle and goes to whoever asks next. Scripts make each step atomic and check that a claim still
 //! holds before they touch it. Never trusts Redis to remember anything: an emptied server is an empty queue.
 
+mod scripts;
+mod server;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, MutexGuard, PoisonError},
@@ -12,23 +15,20 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use redis::{Client, Cmd, cmd, streams::StreamReadReply};
+use redis::{Client, cmd, streams::StreamReadReply};
 use tokio::{sync::Mutex, time::sleep};
 use uuid::Uuid;
 
+use self::{
+    scripts::{CLAIM, GROUP, Keys, LeaveOut, OPEN, RENEW, ack, add, script},
+    server::check_server,
+};
 use super::{Claim, JobQueue, QueueError, QueueOptions};
 use crate::{
     domain::OrderId,
     gather::Gather,
     redis_link::{LinkError, RedisLink, WAIT},
 };
-
-const GROUP: &str = "workers";
-const PUSH: &str = include_str!("lua/push.lua");
-const CLAIM: &str = include_str!("lua/claim.lua");
-const RENEW: &str = include_str!("lua/renew.lua");
-const ACK: &str = include_str!("lua/ack.lua");
-const OPEN: &str = include_str!("lua/open.lua");
 
 /// A consumer that asked for nothing this long and holds nothing belonged to a process that ended.
 const GONE_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -57,14 +57,6 @@ pub struct RedisQueue {
     acks: Gather<Claim, Result<(), LinkError>>,
 }
 
-struct Keys {
-    /// Both keys share a hash tag, so that scripts may touch both on a cluster.
-    stream: String,
-    index: String,
-    /// This process (this open queue) within the group.
-    consumer: String,
-}
-
 /// The one read that is under way. It outlives the `claim` that began it: what it brings goes to the next caller.
 #[derive(Default)]
 struct Reading {
@@ -79,13 +71,6 @@ struct Read {
     began: Instant,
     looks_for_late: bool,
     answer: BoxFuture<'static, Result<Vec<Entry>, LinkError>>,
-}
-
-/// Which orders get no further job.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LeaveOut {
-    Waiting,
-    WaitingAndClaimed,
 }
 
 /// What the server hands out: entry id, its text, how often it was handed out so far.
@@ -222,12 +207,14 @@ impl JobQueue for RedisQueue {
         if let Some((_, depth)) = self.counted().as_mut() {
             *depth += ids.len() as u64;
         }
-        if let [id] = ids
-            && let Some(Ok(true)) = self.pushes.call(*id).await
-        {
-            return Ok(());
+        if let [id] = ids {
+            match self.pushes.call(*id).await {
+                Some(Ok(true)) => return Ok(()),
+                Some(Err(error)) => return Err(error.into()),
+                // What was gathered is too much for the bound together and may fit alone.
+                Some(Ok(false)) | None => {}
+            }
         }
-        // Several at once; or what was gathered is too much for the bound together and may fit alone.
         add(&self.commands, &self.keys, self.max_depth, ids, LeaveOut::Waiting).await.map(drop)
     }
 
@@ -242,7 +229,7 @@ impl JobQueue for RedisQueue {
             match self.next_entries(most.max(1), &mut reading).await {
                 Ok(entries) => {
                     outage = None;
-                    let claims = self.claims(entries).await?;
+                    let claims = self.claims(entries).await;
                     if !claims.is_empty() {
                         return Ok(claims);
                     }
@@ -303,75 +290,45 @@ impl RedisQueue {
     }
 
     /// The claims on what was read, but for what is lost again or no job.
-    async fn claims(&self, entries: Vec<(Entry, Instant)>) -> Result<Vec<Claim>, QueueError> {
-        let mut claims = Vec::with_capacity(entries.len());
-        for ((entry, text, deliveries), began) in entries {
+    async fn claims(&self, entries: Vec<(Entry, Instant)>) -> Vec<Claim> {
+        // What was left lying since it was read may be somebody else's by now.
+        let is_late = |began: &Instant| began.elapsed() > self.lease / 3;
+        let (late, fresh): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, began)| is_late(began));
+        let counts: Vec<_> = late.iter().map(|((_, _, deliveries), _)| deliveries.to_string()).collect();
+        let held = late.iter().zip(&counts).map(|(((entry, ..), _), count)| (entry.as_str(), count.as_str()));
+        let mut ours = match self.hold(held).await {
+            Ok(lost) => late.into_iter().filter(|((entry, ..), _)| !lost.contains(entry)).collect(),
+            Err(_) => Vec::new(), // nobody can say: it comes again
+        };
+        ours.extend(fresh);
+        let mut claims = Vec::with_capacity(ours.len());
+        for ((entry, text, deliveries), _) in ours {
             let deliveries = deliveries.to_string();
-            // The read may have been left lying since: make sure that the entry is still ours.
-            if began.elapsed() > self.lease / 3 {
-                let lost = self.hold([(entry.as_str(), deliveries.as_str())].into_iter()).await;
-                if !lost.is_ok_and(|lost| lost.is_empty()) {
-                    continue;
-                }
-            }
             match Claim::of(&entry, &deliveries, &text) {
                 Some(claim) => claims.push(claim),
                 None => {
                     tracing::warn!(entry, "an entry of the queue is no order id; dropping it");
-                    ack(&self.commands, &self.keys, &[(&entry, &deliveries, &text)]).await?;
+                    if let Err(error) = ack(&self.commands, &self.keys, &[(&entry, &deliveries, &text)]).await {
+                        tracing::warn!(entry, %error, "it could not be dropped: it will come again");
+                    }
                 }
             }
         }
-        Ok(claims)
+        claims
     }
-}
-
-/// Adds all ids but those left out, or none; how many.
-async fn add(
-    link: &RedisLink,
-    keys: &Keys,
-    max_depth: u64,
-    ids: &[OrderId],
-    leave_out: LeaveOut,
-) -> Result<usize, QueueError> {
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let mut push = script(PUSH, &[&keys.stream, &keys.index]);
-    push.arg(GROUP).arg(max_depth).arg(u8::from(leave_out == LeaveOut::WaitingAndClaimed));
-    for id in ids {
-        push.arg(id.to_string());
-    }
-    // The bound is below zero in the answer: a count never is.
-    usize::try_from(link.query::<i64>(&push).await?).map_err(|_| QueueError::Full)
-}
-
-/// Takes entries out, each given with its delivery count and its text.
-async fn ack(link: &RedisLink, keys: &Keys, entries: &[(&str, &str, &str)]) -> Result<(), LinkError> {
-    let mut ack = script(ACK, &[&keys.stream, &keys.index]);
-    ack.arg(GROUP).arg(&keys.consumer);
-    for (entry, deliveries, text) in entries {
-        ack.arg(entry).arg(deliveries).arg(text);
-    }
-    link.query::<u64>(&ack).await.map(drop)
 }
 
 impl Claim {
     /// The claim on an entry; `None` when its text is no order id.
     fn of(entry: &str, deliveries: &str, text: &str) -> Option<Self> {
-        Some(Self { order_id: text.parse().ok()?, handle: format!("{entry}/{deliveries}") })
+        let handle = format!("{entry}/{deliveries}");
+        Some(Self { order_id: text.parse().ok()?, handle, is_first: deliveries == "1" })
     }
 
     /// The entry and its delivery count; `None` for a handle of another backend.
     fn entry(&self) -> Option<(&str, &str)> {
         self.handle.split_once('/')
     }
-}
-
-fn script(text: &str, keys: &[&str]) -> Cmd {
-    let mut eval = cmd("EVAL");
-    eval.arg(text).arg(keys.len()).arg(keys);
-    eval
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -381,32 +338,4 @@ fn millis(duration: Duration) -> u64 {
 fn entries_of(reply: StreamReadReply) -> Vec<Entry> {
     let ids = reply.keys.into_iter().flat_map(|key| key.ids);
     ids.map(|entry| (entry.id.clone(), entry.get::<String>("order").unwrap_or_default(), 1)).collect()
-}
-
-/// Refuses a server that would lose jobs in silence, or is too old for the commands used here.
-async fn check_server(link: &RedisLink) -> Result<(), QueueError> {
-    let info: String = match link.query(&cmd("INFO")).await {
-        Err(LinkError::Unavailable(error)) if error.code() == Some("NOPERM") => {
-            tracing::warn!("this Redis user may not ask INFO: nobody checks that maxmemory-policy is noeviction");
-            return Ok(());
-        }
-        answer => answer?,
-    };
-    let fact = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let version = fact("redis_version").unwrap_or_default();
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    if (parts.next(), parts.next().unwrap_or(0)) < (Some(6), 2) {
-        return Err(QueueError::Open(format!("Redis {version} is too old: 6.2 or newer is needed")));
-    }
-    let policy = fact("maxmemory_policy").unwrap_or("unknown");
-    if fact("maxmemory").is_none_or(|bytes| bytes != "0") && policy != "noeviction" {
-        return Err(QueueError::Open(format!(
-            "this Redis evicts keys when its memory is full (maxmemory-policy {policy}), and jobs with them; \
-             set `maxmemory-policy noeviction`, or use a server of its own"
-        )));
-    }
-    if fact("aof_enabled") == Some("0") {
-        tracing::info!("this Redis keeps no append-only file: after its restart the sweeper queues open orders again");
-    }
-    Ok(())
 }

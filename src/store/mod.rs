@@ -15,7 +15,7 @@
 //!   rows     an order, a promise, an attempt as they are written; columns reads them back
 //!   tables   the columns that writes fill, each with its value in such a row (cell)
 //!   statements the SQL that stores many rows at once, in both dialects
-//! WebhookStore, on the same connections, outside the groups: no order waits for what is told to receivers
+//! WebhookStore, outside the groups: beside them on PostgreSQL, in turns with them on the one connection of SQLite
 //! ```
 
 mod cell;

@@ -41,12 +41,13 @@ const ORDER: &str = "id, kind, dialect, status, state, token_in_symbol, token_in
 const EVENT: &str = "e.cursor, e.order_id, e.seq, e.status, e.payload, e.created_at, o.token_in_symbol, \
     o.token_out_symbol from order_status_history e join orders o on o.id = e.order_id";
 
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "orders", include_str!("../../migrations/sqlite/0001_orders.sql")),
     (2, "dead letters", include_str!("../../migrations/sqlite/0002_dead_letters.sql")),
     (3, "pool wish", include_str!("../../migrations/sqlite/0003_pool_wish.sql")),
     (4, "access", include_str!("../../migrations/sqlite/0004_access.sql")),
     (5, "webhooks", include_str!("../../migrations/sqlite/0005_webhooks.sql")),
+    (6, "webhook backlogs", include_str!("../../migrations/sqlite/0006_webhook_backlogs.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status, count(*) as orders, min(created_at) as oldest, \

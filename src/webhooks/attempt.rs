@@ -29,10 +29,9 @@ pub async fn attempt(
             let disable = reason_to_disable(&settings, &answer, at);
             (answer, took, next, disable)
         }
-        // The receiver has no part in that.
         Err(error) => {
             let answer = Answer::Error(format!("the stored event cannot be told: {error}"));
-            (answer, Duration::ZERO, Next::GiveUp, None)
+            (answer, Duration::ZERO, Next::Untellable, None)
         }
     };
     Tried {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
+    future::ready,
     sync::Arc,
     time::Duration,
 };
@@ -31,7 +32,7 @@ use crate::{
     metrics as names,
     store::{
         SharedStore, StoreError,
-        webhooks::{Answer, DeliveryId, FanOut, Next, Tried, Webhook, WebhookId},
+        webhooks::{Answer, Backlog, DeliveryId, FanOut, Next, Tried, Webhook, WebhookId},
     },
 };
 
@@ -41,6 +42,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PAGE: u32 = 200;
 /// Deliveries of a webhook that may wait before it moves on along the history.
 const WINDOW: u64 = 1_000;
+/// Tries stored in one commit, which must be over in time however far away the database is.
+const STORED_AT_ONCE: usize = 50;
 /// The lease's name, how long it lasts, and when what is left of it is renewed.
 const LEASE_NAME: &str = "webhooks";
 const LEASE_SECONDS: u32 = 6;
@@ -77,6 +80,11 @@ pub struct Deliverer {
     unstored: Vec<Tried>,
     /// Receivers that have failed last.
     failing: HashMap<WebhookId, Failing>,
+    /// What waits for each webhook: counted every now and then, and kept up in between.
+    backlogs: HashMap<WebhookId, Backlog>,
+    counted: Option<Instant>,
+    /// Whether there is more of the history than was read.
+    is_behind: bool,
     /// Webhooks with gauges.
     shown: HashSet<WebhookId>,
     /// Those of them that are disabled, which was said.
@@ -119,6 +127,9 @@ impl Deliverer {
             under_way: HashMap::new(),
             unstored: Vec::new(),
             failing: HashMap::new(),
+            backlogs: HashMap::new(),
+            counted: None,
+            is_behind: false,
             shown: HashSet::new(),
             disabled: HashSet::new(),
             pruned: None,
@@ -145,7 +156,9 @@ impl Deliverer {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(ended) = self.tries.join_next_with_id() => self.note(ended),
-                () = self.nudge.notified() => {}
+                // Deliveries may have been asked for again.
+                () = self.nudge.notified() => self.counted = None,
+                () = ready(()), if self.is_behind && !in_trouble => {}
                 () = news(&mut heard), if listens => {}
                 () = sleep(LOOK_EVERY) => {
                     heard.get_or_insert_with(|| self.bus.subscribe());
@@ -179,22 +192,35 @@ impl Deliverer {
     async fn round(&mut self) -> Result<(), StoreError> {
         self.record().await?;
         let webhooks = self.store.webhooks().await?;
+        if self.counted.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            self.backlogs = self.store.backlogs(None).await?;
+            self.counted = Some(Instant::now());
+        }
         self.show(&webhooks);
+        self.is_behind = false;
+        let all: Vec<_> = webhooks.iter().map(|webhook| webhook.id).collect();
         let enabled: Vec<_> = webhooks.into_iter().filter(|webhook| webhook.disabled.is_none()).collect();
         if enabled.is_empty() || !self.take_lead().await? {
             return Ok(());
         }
-        let fresh = self.fan_out(&enabled).await?;
+        self.fan_out(&enabled).await?;
         for webhook in enabled {
-            if webhook.pending > 0 || fresh.contains(&webhook.id) {
+            if self.backlog(webhook.id).deliveries > 0 {
                 self.start(webhook).await?;
             }
         }
         if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-            self.store.prune_deliveries(self.settings.keep).await?;
+            for webhook in all {
+                self.store.prune_deliveries(webhook, self.settings.keep).await?;
+            }
             self.pruned = Some(Instant::now());
         }
         Ok(())
+    }
+
+    /// What waits for a webhook, as far as it is known without counting.
+    fn backlog(&self, webhook: WebhookId) -> Backlog {
+        self.backlogs.get(&webhook).copied().unwrap_or_default()
     }
 
     /// Whether this process delivers, as far as it can tell without asking.
@@ -211,29 +237,31 @@ impl Deliverer {
         Ok(self.leads())
     }
 
-    /// Moves the webhooks along the history. The ones that want something of what was passed.
-    async fn fan_out(&mut self, webhooks: &[Webhook]) -> Result<HashSet<WebhookId>, StoreError> {
+    /// Moves the webhooks along the history, each in a commit of its own, so that none is ever too large to be made.
+    async fn fan_out(&mut self, webhooks: &[Webhook]) -> Result<(), StoreError> {
         let newest = self.store.cursor().await?;
         let mut pages = HashMap::new();
-        let mut steps = Vec::new();
-        for webhook in webhooks.iter().filter(|webhook| webhook.cursor < newest && webhook.pending < WINDOW) {
+        for Webhook { id, cursor, filter, .. } in webhooks {
+            if *cursor >= newest || self.backlog(*id).deliveries >= WINDOW {
+                continue;
+            }
             // As a rule all of them are at the same place.
-            let page = match pages.entry(webhook.cursor) {
+            let page = match pages.entry(*cursor) {
                 Entry::Occupied(page) => page.into_mut(),
-                Entry::Vacant(place) => place.insert(self.store.event_heads(webhook.cursor, PAGE).await?),
+                Entry::Vacant(place) => place.insert(self.store.event_heads(*cursor, PAGE).await?),
             };
             let Some(last) = page.last() else { continue };
-            let wanted = page.iter().filter(|event| webhook.filter.wants(event)).cloned().collect();
-            steps.push(FanOut { webhook: webhook.id, from: webhook.cursor, to: last.cursor, wanted });
+            self.is_behind |= last.cursor < newest;
+            let wanted: Vec<_> = page.iter().filter(|event| filter.wants(event)).cloned().collect();
+            let (deliveries, now) = (wanted.len() as u64, OffsetDateTime::now_utc());
+            self.store.fan_out(&FanOut { webhook: *id, from: *cursor, to: last.cursor, wanted }, now).await?;
+            if deliveries > 0 {
+                let backlog = self.backlogs.entry(*id).or_default();
+                backlog.deliveries += deliveries;
+                backlog.oldest.get_or_insert(now);
+            }
         }
-        if steps.is_empty() {
-            return Ok(HashSet::new());
-        }
-        self.store.fan_out(&steps, OffsetDateTime::now_utc()).await?;
-        if steps.iter().any(|step| step.to < newest) {
-            self.nudge.notify_one(); // there is more
-        }
-        Ok(steps.into_iter().filter(|step| !step.wanted.is_empty()).map(|step| step.webhook).collect())
+        Ok(())
     }
 
     /// Starts the tries of a webhook that are due, as far as it has room.
@@ -293,27 +321,39 @@ impl Deliverer {
             Next::Delivered => "delivered",
             Next::Retry(_) => "retried",
             Next::GiveUp => "given_up",
+            Next::Untellable => "untellable",
         };
         metrics::counter!(names::WEBHOOK_TRIES, "result" => result).increment(1);
-        names::seconds(names::WEBHOOK_TIME, "result", result, tried.took.unsigned_abs());
-        if tried.next == Next::Delivered {
-            // It is back: what was left alone meanwhile need not wait for its own next try.
-            tried.revives = self.failing.remove(&tried.webhook).is_some_and(|failing| failing.is_probed());
-        } else {
-            let failing = self.failing.entry(tried.webhook).or_default();
-            failing.failures = failing.failures.saturating_add(1);
-            let probes = failing.failures.saturating_sub(TRIP - 1);
-            failing.until = failing.is_probed().then(|| Instant::now() + PROBES.wait(probes, dice()));
+        match tried.next {
+            Next::Delivered => {
+                // It is back: what was left alone meanwhile need not wait for its own next try.
+                tried.revives = self.failing.remove(&tried.webhook).is_some_and(|failing| failing.is_probed());
+            }
+            Next::Retry(_) | Next::GiveUp => {
+                let failing = self.failing.entry(tried.webhook).or_default();
+                failing.failures = failing.failures.saturating_add(1);
+                let probes = failing.failures.saturating_sub(TRIP - 1);
+                failing.until = failing.is_probed().then(|| Instant::now() + PROBES.wait(probes, dice()));
+            }
+            // Nothing was sent, and the receiver has no part in it.
+            Next::Untellable => {}
+        }
+        if tried.next != Next::Untellable {
+            names::seconds(names::WEBHOOK_TIME, "result", result, tried.took.unsigned_abs());
         }
         self.unstored.push(tried);
     }
 
     async fn record(&mut self) -> Result<(), StoreError> {
-        if self.unstored.is_empty() {
-            return Ok(());
+        while !self.unstored.is_empty() {
+            let some = self.unstored.len().min(STORED_AT_ONCE);
+            self.store.record(&self.unstored[..some]).await?;
+            for tried in self.unstored.drain(..some).filter(|tried| !matches!(tried.next, Next::Retry(_))) {
+                if let Some(backlog) = self.backlogs.get_mut(&tried.webhook) {
+                    backlog.deliveries = backlog.deliveries.saturating_sub(1);
+                }
+            }
         }
-        self.store.record(&self.unstored).await?;
-        self.unstored.clear();
         Ok(())
     }
 
@@ -325,8 +365,9 @@ impl Deliverer {
             gauges(*gone, 0, 0.0);
         }
         for webhook in webhooks {
-            let oldest = webhook.oldest_pending.filter(|_| webhook.disabled.is_none());
-            gauges(webhook.id, webhook.pending, oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0)));
+            let Backlog { deliveries, oldest } = self.backlog(webhook.id);
+            let oldest = oldest.filter(|_| webhook.disabled.is_none());
+            gauges(webhook.id, deliveries, oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0)));
         }
         let mut disabled = HashSet::new();
         for webhook in webhooks {

@@ -18,7 +18,7 @@ mod sender;
 mod signature;
 mod target;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -39,7 +39,8 @@ use crate::{
     store::{
         SharedStore, StoreError,
         webhooks::{
-            Answer, DeliveryId, DeliveryRecord, DeliveryState, Turn, Webhook, WebhookChange, WebhookFilter, WebhookId,
+            Answer, Backlog, DeliveryId, DeliveryRecord, DeliveryState, Turn, Webhook, WebhookChange, WebhookFilter,
+            WebhookId,
         },
     },
 };
@@ -173,8 +174,6 @@ impl Webhooks {
             cursor,
             failing_since: None,
             disabled: None,
-            pending: 0,
-            oldest_pending: None,
             created_at: now,
             updated_at: now,
         };
@@ -199,6 +198,22 @@ impl Webhooks {
     /// `NotFound` or `Store`.
     pub async fn find(&self, id: WebhookId) -> Result<Webhook, WebhookError> {
         self.store.webhook(id).await?.ok_or(WebhookError::NotFound)
+    }
+
+    /// What waits for each of them; those for which nothing does are left out.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn backlogs(&self) -> Result<HashMap<WebhookId, Backlog>, WebhookError> {
+        Ok(self.store.backlogs(None).await?)
+    }
+
+    /// What waits for one of them.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn backlog(&self, id: WebhookId) -> Result<Backlog, WebhookError> {
+        Ok(self.store.backlogs(Some(id)).await?.remove(&id).unwrap_or_default())
     }
 
     /// Changes one, and shows it as it is then.

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::support::{
     daemon::{Daemon, World},
-    eventually, servers,
+    eventually, servers, within_patience,
 };
 
 const SLOT: Duration = Duration::from_millis(50);
@@ -117,13 +117,12 @@ async fn orders_wait_while_postgres_takes_no_writes() {
     console.execute("alter system set default_transaction_read_only = on").await.unwrap();
     console.execute("select pg_reload_conf()").await.unwrap();
     // The server's processes read their settings anew one after the other.
-    loop {
-        let (status, answer) = daemon.post("/v1/orders", &body()).await;
-        match status {
-            201 => ids.push(answer["id"].as_str().unwrap().to_owned()),
-            _ => break,
+    within_patience("an order to be refused", async {
+        while let (201, answer) = daemon.post("/v1/orders", &body()).await {
+            ids.push(answer["id"].as_str().unwrap().to_owned());
         }
-    }
+    })
+    .await;
     refuses(&daemon).await;
     console.execute("set default_transaction_read_only = off").await.unwrap();
     console.execute("alter system reset default_transaction_read_only").await.unwrap();

@@ -13,20 +13,18 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use solana_sdk::{instruction::Instruction, pubkey::Pubkey};
 use swapd::{
-    chain::{Confirmer, Halt, LandedTransaction, Snapshots, Tip, Wallet, confirmer, fees::Fees},
+    chain::{LandedTransaction, Wallet},
     chaos::{Chaos, Fault, Options, Rule, Seen},
     domain::{
-        BaseUnits, Bps, Dialect, Failure, Fill, Lamports, NewOrder, Order, OrderEvent, OrderId, OrderKind, Poison,
-        Quote, QuoteRequest, Status, Swap, Token, VenueId,
+        BaseUnits, Bps, Dialect, Failure, Fill, NewOrder, Order, OrderEvent, OrderId, OrderKind, Poison, Quote,
+        QuoteRequest, Status, Swap, Token, VenueId,
     },
     engine::{
-        Control, Executor, Handover, Journal, Parts, Policy, Rents, Simulations, Treasury,
+        Executor, Handover, Journal,
         execute::Stop,
-        simulations::Simulate,
         worker::{Active, Worker},
     },
     queue::{self, QueueOptions},
-    router::{Mode, Router},
     store,
     venue::{
         SwapPlan, Venue, VenueError,
@@ -34,11 +32,12 @@ use swapd::{
     },
 };
 use time::OffsetDateTime;
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
     daemon::{Daemon, Setup, World},
+    engine::{Chain, parts, policy},
     eventually, servers, sql,
 };
 
@@ -271,60 +270,19 @@ impl Venue for Buggy {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_whose_task_panics_is_set_aside_and_the_worker_lives_on() {
     let world = World::start(SLOT, 1).await;
-    let rpc = Arc::new(swapd::chain::Rpc::new(world.chain.rpc_url().to_owned(), Duration::from_secs(5)));
+    let chain = Chain::at(world.chain.rpc_url()).await;
     let scenario = world.scenario();
     let pools = scenario.pools.iter().map(|pool| pool.address).collect();
-    let tip = Arc::new(Tip::new(rpc.clone()));
-    let snapshots = Arc::new(Snapshots::new(rpc.clone(), tip.clone(), Duration::from_secs(5), None));
     let (venue, _) =
-        RaydiumCpmm::connect(snapshots.clone(), scenario.cpmm_program, pools, Discovery::Off).await.unwrap();
+        RaydiumCpmm::connect(chain.snapshots.clone(), scenario.cpmm_program, pools, Discovery::Off).await.unwrap();
     let buggy = Arc::new(Buggy { venue, mended: AtomicBool::new(false) });
-    let venues: Vec<Arc<dyn Venue>> = vec![buggy.clone()];
 
     let store = store::open(&world.embedded().store).await.unwrap();
     let queue = queue::open("memory:", &QueueOptions::default()).await.unwrap();
     let journal = Journal::new(store.clone());
     let wallets = Wallet::load_dir(&world.keys()).unwrap().into_iter().map(Arc::new).collect();
-    let rents = Rents::read(&rpc).await.unwrap();
-    let (halt, _halting) = Halt::new(rpc.clone(), tip.clone());
-    let control = Arc::new(Control::open(store.clone(), None).await.unwrap());
-    let settings = confirmer::Settings {
-        poll: Duration::from_millis(50),
-        height_poll: Duration::from_millis(200),
-        rebroadcast: Duration::from_millis(500),
-        rebroadcast_per_attempt: Duration::ZERO,
-        unknown_after: Duration::from_secs(60),
-    };
-    let (confirmer, confirming) = Confirmer::new(rpc.clone(), tip.clone(), settings);
-    let cap = Lamports::new(100_000);
-    let parts = Parts {
-        store: store.clone(),
-        journal: journal.clone(),
-        handover: Arc::new(Handover::new(0)),
-        router: Arc::new(Router::new(venues.clone(), Duration::from_secs(5), Mode::QuoteOnly)),
-        venues,
-        rpc: rpc.clone(),
-        snapshots,
-        simulations: Simulations::new(Simulate::Always),
-        tip,
-        halt,
-        control,
-        fees: Arc::new(Fees::new(rpc.clone(), 0, cap)),
-        treasury: Arc::new(Treasury::new(rpc, store.clone(), rents, cap, Arc::default(), wallets)),
-        confirmer,
-        pushes: Vec::new(),
-        records: None,
-        signers: Arc::new(Semaphore::new(1)),
-    };
-    let policy = Policy {
-        max_signatures: 3,
-        max_retries: 3,
-        backoff: Duration::from_millis(100),
-        memo: true,
-        max_take_ups: 10,
-        details_within: Duration::from_secs(2),
-    };
-    let executor = Arc::new(Executor::new(parts, policy));
+    let (parts, confirming) = parts(&store, Arc::new(Handover::new(0)), chain, vec![buggy.clone()], wallets).await;
+    let executor = Arc::new(Executor::new(parts, policy(10)));
     let worker = Arc::new(Worker::new(executor, queue.clone(), Active::default(), 10, Duration::from_millis(500)));
     let stop = Stop { soft: CancellationToken::new(), hard: CancellationToken::new() };
     let mut tasks = JoinSet::new();

@@ -18,6 +18,7 @@ mod dead_letters;
 mod deadlines;
 #[cfg(feature = "localnet")]
 mod dialects;
+mod driving;
 #[cfg(feature = "localnet")]
 mod dry_runs;
 #[cfg(feature = "localnet")]

@@ -312,7 +312,7 @@ async fn nothing_is_no_reason_to_fail(mut backend: Backend) {
     queue.ping().await.unwrap();
     queue.push(&[]).await.unwrap();
     queue.renew(&[]).await.unwrap();
-    let foreign = Claim { order_id: OrderId::new(), handle: "nobody's".into() };
+    let foreign = Claim { order_id: OrderId::new(), handle: "nobody's".into(), is_first: true };
     queue.renew(std::slice::from_ref(&foreign)).await.unwrap();
     queue.ack(&foreign).await.unwrap();
     assert_eq!(queue.depth().await.unwrap(), 0);

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, postgres::PgRow, sqlite::SqliteRow};
 use tokio::time::timeout;
 
-use super::sql::{Arg, Sql, Statement, without_casts};
+use super::sql::{Arg, Sql, Statement, for_sqlite};
 use crate::store::{PostgresStore, SqliteStore, StoreError, sqlite, timed_out};
 
 /// The longest a call may take, with its connection.
@@ -39,7 +39,7 @@ impl Sql for SqliteStore {
         or leases.until > excluded.until returning name";
 
     async fn read(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
-        let text = without_casts(statement.text);
+        let text = for_sqlite(statement.text);
         in_time(query!(&text, statement.args).fetch_all(&self.read_pool)).await
     }
 
@@ -49,7 +49,7 @@ impl Sql for SqliteStore {
             let mut transaction = connection.begin_with("begin immediate").await?;
             let mut returned = Vec::with_capacity(statements.len());
             for statement in statements {
-                let text = without_casts(statement.text);
+                let text = for_sqlite(statement.text);
                 returned.push(query!(&text, statement.args).fetch_all(&mut *transaction).await?);
             }
             transaction.commit().await?;

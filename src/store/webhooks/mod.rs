@@ -8,7 +8,7 @@ mod backends;
 mod sql;
 mod statements;
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashMap, fmt, str::FromStr};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -130,14 +130,19 @@ pub struct Webhook {
     pub failing_since: Option<OffsetDateTime>,
     /// Whether it is disabled, and why.
     pub disabled: Option<Disabled>,
-    /// Deliveries that wait. Only read, never written.
-    pub pending: u64,
-    /// When the oldest of them began to wait. Only read, never written.
-    pub oldest_pending: Option<OffsetDateTime>,
     /// When it was made.
     pub created_at: OffsetDateTime,
     /// When its owner last changed it.
     pub updated_at: OffsetDateTime,
+}
+
+/// What waits for a webhook's receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deliveries that wait.
+    pub deliveries: u64,
+    /// When the oldest of them began to wait.
+    pub oldest: Option<OffsetDateTime>,
 }
 
 /// Where a webhook that was disabled goes on.
@@ -226,6 +231,8 @@ pub enum Next {
     Retry(OffsetDateTime),
     /// It is given up.
     GiveUp,
+    /// Nothing was sent, because the daemon cannot read the event: it is given up, which says nothing of the receiver.
+    Untellable,
 }
 
 /// One try, made.
@@ -322,6 +329,10 @@ pub trait WebhookStore: Send + Sync {
     /// One webhook.
     async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
 
+    /// What waits, for one webhook or all of them; a webhook for which nothing waits is left out. Reads every delivery that
+    /// waits.
+    async fn backlogs(&self, of: Option<WebhookId>) -> Result<HashMap<WebhookId, Backlog>, StoreError>;
+
     /// Changes a webhook; false when there is none.
     async fn change_webhook(
         &self,
@@ -336,9 +347,9 @@ pub trait WebhookStore: Send + Sync {
     /// The heads of events with a cursor above `cursor`, in order, at most `limit`.
     async fn event_heads(&self, cursor: u64, limit: u32) -> Result<Vec<EventHead>, StoreError>;
 
-    /// Makes deliveries of the events that webhooks want, and moves their cursors past them. A webhook whose cursor is
-    /// no longer where its step begins is left alone.
-    async fn fan_out(&self, steps: &[FanOut], now: OffsetDateTime) -> Result<(), StoreError>;
+    /// Makes deliveries of the events that a webhook wants, and moves its cursor past them. A webhook whose cursor is no
+    /// longer where the step begins is left alone.
+    async fn fan_out(&self, step: &FanOut, now: OffsetDateTime) -> Result<(), StoreError>;
 
     /// Deliveries of a webhook that may be tried at `now`, at most `limit`: of each order only the first that waits,
     /// oldest first, or least tried first. A next try that is planned for later than `latest` was planned by a clock
@@ -367,8 +378,8 @@ pub trait WebhookStore: Send + Sync {
     /// Lets a delivery be tried at once, whatever became of it; false when there is none.
     async fn redeliver(&self, webhook: WebhookId, id: DeliveryId, now: OffsetDateTime) -> Result<bool, StoreError>;
 
-    /// Forgets deliveries that do not wait any more, but the newest `keep` of each webhook.
-    async fn prune_deliveries(&self, keep: u32) -> Result<(), StoreError>;
+    /// Forgets deliveries of a webhook that do not wait any more, but the newest `keep`.
+    async fn prune_deliveries(&self, webhook: WebhookId, keep: u32) -> Result<(), StoreError>;
 
     /// Takes or renews the lease called `name` for whole seconds; false while another has it.
     async fn take_lease(&self, name: &str, holder: &str, seconds: u32) -> Result<bool, StoreError>;

@@ -1,7 +1,8 @@
 //! SQL: one text for both databases.
 //!
 //! Statements are written as PostgreSQL reads them, with a cast at every parameter and column that needs one; without
-//! the casts the same text is SQLite's. A value travels as text, integer or truth.
+//! the casts, and without locks of rows, the same text is SQLite's, where one transaction writes at a time. A value
+//! travels as text, integer or truth.
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
@@ -96,9 +97,9 @@ pub(in crate::store) trait Sql: Send + Sync {
     async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Self::Row>>, StoreError>;
 }
 
-/// SQLite's text: `$1::uuid` is `$1`, `id::text` is `id`.
-pub(super) fn without_casts(text: &str) -> String {
-    let mut parts = text.split("::");
+/// SQLite's text: `$1::uuid` is `$1`, `id::text` is `id`, and no row is locked.
+pub(super) fn for_sqlite(text: &str) -> String {
+    let mut parts = text.trim_end_matches(" for no key update").split("::");
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         plain.push_str(part.trim_start_matches(|c: char| c.is_ascii_lowercase()));
@@ -111,8 +112,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_without_its_casts_is_sqlites() {
-        let text = "select id::text, at from t where id = $1::uuid and at <= $2::timestamptz";
-        assert_eq!(without_casts(text), "select id, at from t where id = $1 and at <= $2");
+    fn a_statement_without_its_casts_and_locks_is_sqlites() {
+        let text = "select id::text, at from t where id = $1::uuid and at <= $2::timestamptz for no key update";
+        assert_eq!(for_sqlite(text), "select id, at from t where id = $1 and at <= $2");
     }
 }

@@ -3,29 +3,35 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::{
-    ATTEMPTS_KEPT, Answer, AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Due, EventHead, FanOut,
-    Next, Resume, SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookId, WebhookStore,
+    ATTEMPTS_KEPT, Answer, AttemptRecord, Backlog, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Due, EventHead,
+    FanOut, Next, Resume, SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookId, WebhookStore,
     sql::{Arg, Sql, Statement, statement},
 };
 use crate::store::{
     StoreError,
     columns::{self, Columns},
-    rows::{json, plain_text},
+    rows::{self, plain_text},
 };
 
 const WEBHOOKS: &str = "select id::text, url, description, secret, filter::text, cursor, failing_since, disabled_at, \
-    disabled_reason, created_at, updated_at, \
-    (select count(*) from webhook_deliveries d where d.webhook_id = w.id and d.state = 'pending') as pending, \
-    (select min(d.created_at) from webhook_deliveries d where d.webhook_id = w.id and d.state = 'pending') \
-    as oldest_pending from webhooks w where $1::uuid is null or id = $1::uuid order by w.id";
+    disabled_reason, created_at, updated_at from webhooks where $1::uuid is null or id = $1::uuid order by id";
+
+const BACKLOGS: &str = "select webhook_id::text, count(*) as deliveries, min(created_at) as oldest \
+    from webhook_deliveries where state = 'pending' and ($1::uuid is null or webhook_id = $1::uuid) group by webhook_id";
 
 const CREATE: &str = "insert into webhooks \
     (id, url, description, secret, filter, cursor, created_at, updated_at) \
     select $1::uuid, $2::text, $3::text, $4::text, $5::jsonb, $6::bigint, $7::timestamptz, $7::timestamptz \
     where (select count(*) from webhooks) < $8::bigint returning url";
+
+/// Before anything is done to deliveries of the webhooks that are the keys of `$1`. Whoever changes a webhook has its row
+/// first and then its deliveries'; all others must come the same way, or they wait for each other.
+const LOCK: &str = "select w.id::text as id from webhooks w \
+    where w.id in (select e.key::uuid from json_each($1::json) as e) order by w.id for no key update";
 
 const CHANGE: &str = "update webhooks set url = coalesce($2::text, url), \
     description = coalesce($3::text, description), filter = coalesce($4::jsonb, filter), \
@@ -56,21 +62,35 @@ const EVENT_HEADS: &str = "select cursor, order_id::text, status::text, event fr
 const ADVANCE: &str = "update webhooks set cursor = $3::bigint \
     where id = $1::uuid and cursor = $2::bigint and disabled_at is null";
 
-/// Only if the step before it was made.
+/// Only if the step before it was made. `$3` is an object of deliveries by their ids.
 const DELIVER: &str = "insert into webhook_deliveries \
     (id, webhook_id, cursor, order_id, state, tries, again, next_try_at, created_at) \
-    select $1::uuid, $2::uuid, $3::bigint, $4::uuid, 'pending', 0, false, $5::timestamptz, $5::timestamptz \
-    where exists (select 1 from webhooks where id = $2::uuid and cursor = $6::bigint) \
+    select e.key::uuid, $1::uuid, (e.value ->> 'cursor')::bigint, (e.value ->> 'order')::uuid, 'pending', 0, false, \
+    $4::timestamptz, $4::timestamptz from json_each($3::json) as e \
+    where exists (select 1 from webhooks where id = $1::uuid and cursor = $2::bigint) \
     on conflict (webhook_id, cursor) do nothing";
 
-const DUE: &str = "select d.id::text as delivery_id, d.tries::bigint as tries, e.cursor, e.order_id::text, e.seq, \
-    e.status::text, e.payload::text, e.created_at, o.token_in_symbol, o.token_out_symbol \
-    from webhook_deliveries d join order_status_history e on e.cursor = d.cursor join orders o on o.id = e.order_id \
-    where d.webhook_id = $1::uuid and d.state = 'pending' \
-    and (d.next_try_at <= $2::timestamptz or d.next_try_at > $3::timestamptz) \
-    and (d.again or not exists (select 1 from webhook_deliveries b where b.webhook_id = d.webhook_id \
-        and b.order_id = d.order_id and b.state = 'pending' and not b.again and b.cursor < d.cursor)) \
-    order by case when $4::boolean then d.tries else 0 end, d.cursor limit $5::bigint";
+/// Whose turn it is, in this order. Which ones is decided before their events are read.
+macro_rules! due {
+    ($order:literal) => {
+        concat!(
+            "select d.id::text as delivery_id, d.tries::bigint as tries, e.cursor, e.order_id::text, e.seq, \
+            e.status::text, e.payload::text, e.created_at, o.token_in_symbol, o.token_out_symbol \
+            from (select d.id, d.tries, d.cursor from webhook_deliveries d \
+            where d.webhook_id = $1::uuid and d.state = 'pending' \
+            and (d.next_try_at <= $2::timestamptz or d.next_try_at > $3::timestamptz) \
+            and (d.again or not exists (select 1 from webhook_deliveries b where b.webhook_id = d.webhook_id \
+                and b.order_id = d.order_id and b.state = 'pending' and not b.again and b.cursor < d.cursor)) \
+            order by ",
+            $order,
+            " limit $4::bigint) d join order_status_history e on e.cursor = d.cursor \
+            join orders o on o.id = e.order_id order by ",
+            $order
+        )
+    };
+}
+const DUE: &str = due!("d.cursor");
+const PROBE: &str = due!("d.tries, d.cursor");
 
 const LOG_TRY: &str = "insert into webhook_attempts (delivery_id, n, at, status, error, duration_ms) \
     select $1::uuid, (select coalesce(max(n), 0) + 1 from webhook_attempts where delivery_id = $1::uuid), \
@@ -98,9 +118,10 @@ const DELIVERIES: &str = "select d.id::text as delivery_id, d.cursor, d.order_id
     where d.webhook_id = $1::uuid and ($2::text is null or d.state = $2::text) \
     and ($3::uuid is null or d.id < $3::uuid) order by d.id desc limit $4::bigint";
 
+/// Of the deliveries that are the keys of `$1`.
 const TRIES: &str = "select a.delivery_id::text, a.n::bigint, a.at, a.status::bigint, a.error, a.duration_ms \
-    from webhook_attempts a join webhook_deliveries d on d.id = a.delivery_id \
-    where d.webhook_id = $1::uuid and d.id >= $2::uuid and d.id <= $3::uuid order by a.delivery_id, a.n";
+    from webhook_attempts a where a.delivery_id in (select e.key::uuid from json_each($1::json) as e) \
+    order by a.delivery_id, a.n";
 
 const REDELIVER: &str = "update webhook_deliveries set tries = 0, next_try_at = $3::timestamptz, \
     again = again or state <> 'pending', state = 'pending' \
@@ -119,7 +140,7 @@ impl<T: Sql> WebhookStore for T {
             plain_text(&webhook.url),
             plain_text(&webhook.description),
             webhook.secret.expose(),
-            json(&webhook.filter),
+            rows::json(&webhook.filter),
             webhook.cursor,
             webhook.created_at,
             most,
@@ -135,6 +156,16 @@ impl<T: Sql> WebhookStore for T {
         self.read(statement!(WEBHOOKS, id.to_string())).await?.first().map(webhook).transpose()
     }
 
+    async fn backlogs(&self, of: Option<WebhookId>) -> Result<HashMap<WebhookId, Backlog>, StoreError> {
+        let rows = self.read(statement!(BACKLOGS, of.map(|id| id.to_string()))).await?;
+        rows.iter()
+            .map(|row| {
+                let (deliveries, oldest) = (row.count("deliveries")?, row.maybe_time("oldest")?);
+                Ok((row.parsed("webhook_id")?, Backlog { deliveries, oldest }))
+            })
+            .collect()
+    }
+
     async fn change_webhook(
         &self,
         id: WebhookId,
@@ -143,7 +174,8 @@ impl<T: Sql> WebhookStore for T {
     ) -> Result<bool, StoreError> {
         let key = id.to_string();
         let (url, description) = (change.url.as_deref().map(plain_text), change.description.as_deref().map(plain_text));
-        let mut all = vec![statement!(CHANGE, key.as_str(), url, description, change.filter.as_ref().map(json), now)];
+        let mut all =
+            vec![statement!(CHANGE, key.as_str(), url, description, change.filter.as_ref().map(rows::json), now)];
         match &change.turn {
             None => {}
             Some(Turn::Off(reason)) => all.push(statement!(DISABLE, key, now, plain_text(reason))),
@@ -166,15 +198,16 @@ impl<T: Sql> WebhookStore for T {
         self.read(statement!(EVENT_HEADS, cursor, limit)).await?.iter().map(event_head).collect()
     }
 
-    async fn fan_out(&self, steps: &[FanOut], now: OffsetDateTime) -> Result<(), StoreError> {
-        let mut all = Vec::new();
-        for step in steps {
-            let webhook = step.webhook.to_string();
-            all.push(statement!(ADVANCE, webhook.as_str(), step.from, step.to));
-            all.extend(step.wanted.iter().map(|event| {
-                let (id, order) = (DeliveryId::new().to_string(), event.order_id.to_string());
-                statement!(DELIVER, id, webhook.as_str(), event.cursor, order, now, step.to)
-            }));
+    async fn fan_out(&self, step: &FanOut, now: OffsetDateTime) -> Result<(), StoreError> {
+        let webhook = step.webhook.to_string();
+        let mut all = vec![statement!(ADVANCE, webhook.as_str(), step.from, step.to)];
+        if !step.wanted.is_empty() {
+            let deliveries = step.wanted.iter().map(|event| {
+                let delivery = json!({ "cursor": event.cursor, "order": event.order_id });
+                (DeliveryId::new().to_string(), delivery)
+            });
+            let deliveries = Value::Object(deliveries.collect());
+            all.push(statement!(DELIVER, webhook, step.to, deliveries.to_string(), now));
         }
         self.write(all).await.map(drop)
     }
@@ -187,8 +220,8 @@ impl<T: Sql> WebhookStore for T {
         least_tried_first: bool,
         limit: u32,
     ) -> Result<Vec<Due>, StoreError> {
-        let due = statement!(DUE, webhook.to_string(), now, latest, least_tried_first, limit);
-        let rows = self.read(due).await?;
+        let text = if least_tried_first { PROBE } else { DUE };
+        let rows = self.read(statement!(text, webhook.to_string(), now, latest, limit)).await?;
         rows.iter()
             .map(|row| {
                 let (id, tries) = (row.parsed("delivery_id")?, row.small("tries")?);
@@ -198,7 +231,9 @@ impl<T: Sql> WebhookStore for T {
     }
 
     async fn record(&self, tried: &[Tried]) -> Result<(), StoreError> {
-        self.write(tried.iter().flat_map(recorded).collect()).await.map(drop)
+        let mut all = vec![lock(tried.iter().map(|tried| tried.webhook))];
+        all.extend(tried.iter().flat_map(recorded));
+        self.write(all).await.map(drop)
     }
 
     async fn deliveries(
@@ -208,13 +243,11 @@ impl<T: Sql> WebhookStore for T {
         before: Option<DeliveryId>,
         limit: u32,
     ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        let webhook = webhook.to_string();
         let state = state.map(|state| state.as_str().to_owned());
         let before = before.map(|id| id.to_string());
-        let rows = self.read(statement!(DELIVERIES, webhook.as_str(), state, before, limit)).await?;
+        let rows = self.read(statement!(DELIVERIES, webhook.to_string(), state, before, limit)).await?;
         let mut page = rows.iter().map(delivery).collect::<Result<Vec<_>, _>>()?;
-        let (Some(newest), Some(oldest)) = (page.first(), page.last()) else { return Ok(page) };
-        let tries = statement!(TRIES, webhook, oldest.id.to_string(), newest.id.to_string());
+        let tries = statement!(TRIES, keys(page.iter().map(|delivery| delivery.id)));
         let mut of_delivery: HashMap<DeliveryId, Vec<AttemptRecord>> = HashMap::new();
         for row in self.read(tries).await? {
             of_delivery.entry(row.parsed("delivery_id")?).or_default().push(attempt(&row)?);
@@ -229,10 +262,8 @@ impl<T: Sql> WebhookStore for T {
         Ok(has_row(&self.write(vec![statement!(REDELIVER, webhook.to_string(), id.to_string(), now)]).await?))
     }
 
-    async fn prune_deliveries(&self, keep: u32) -> Result<(), StoreError> {
-        let webhooks = self.webhooks().await?;
-        let prune = webhooks.iter().map(|webhook| statement!(PRUNE, webhook.id.to_string(), keep));
-        self.write(prune.collect()).await.map(drop)
+    async fn prune_deliveries(&self, webhook: WebhookId, keep: u32) -> Result<(), StoreError> {
+        self.write(vec![lock([webhook]), statement!(PRUNE, webhook.to_string(), keep)]).await.map(drop)
     }
 
     async fn take_lease(&self, name: &str, holder: &str, seconds: u32) -> Result<bool, StoreError> {
@@ -243,6 +274,17 @@ impl<T: Sql> WebhookStore for T {
         let give = statement!("delete from leases where name = $1::text and holder = $2::text", name, holder);
         self.write(vec![give]).await.map(drop)
     }
+}
+
+/// Has the rows of webhooks to itself until the end of the transaction.
+fn lock(webhooks: impl IntoIterator<Item = WebhookId>) -> Statement {
+    statement!(LOCK, keys(webhooks))
+}
+
+/// An object with these keys: a list of ids for `json_each`, which takes no array on PostgreSQL.
+fn keys(ids: impl IntoIterator<Item = impl ToString>) -> String {
+    let keys: Map<_, _> = ids.into_iter().map(|id| (id.to_string(), Value::Null)).collect();
+    Value::Object(keys).to_string()
 }
 
 /// Whether the first statement returned a row.
@@ -265,6 +307,7 @@ fn recorded(tried: &Tried) -> Vec<Statement> {
     match tried.next {
         Next::Delivered => all.extend([settled(DeliveryState::Delivered), statement!(GOT_THROUGH, webhook)]),
         Next::GiveUp => all.extend([settled(DeliveryState::Failed), statement!(FAILED, webhook.as_str(), tried.at)]),
+        Next::Untellable => all.push(settled(DeliveryState::Failed)),
         Next::Retry(at) => {
             all.extend([statement!(RETRY, delivery, at), statement!(FAILED, webhook.as_str(), tried.at)]);
         }
@@ -293,8 +336,6 @@ fn webhook(row: &impl Columns) -> Result<Webhook, StoreError> {
         cursor: row.count("cursor")?,
         failing_since: row.maybe_time("failing_since")?,
         disabled,
-        pending: row.count("pending")?,
-        oldest_pending: row.maybe_time("oldest_pending")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
     })

@@ -304,6 +304,7 @@ async fn an_order_can_be_cancelled_until_it_is_signed() {
         let answer = served.send(served.request("POST", &path)).await;
         assert_eq!((answer.status, &answer.body["status"]), (200, &json!("cancelled")));
     }
+    assert!(served.handover.take(order.id).is_none(), "no worker drives it");
     let mut order = served.order().await;
     served.step(&mut order, OrderEvent::Claimed).await;
     let event = acts::routed(&order, VenueId::RaydiumCpmm);
@@ -312,6 +313,19 @@ async fn an_order_can_be_cancelled_until_it_is_signed() {
     served.step(&mut order, OrderEvent::Signed { attempt }).await;
     let answer = served.send(served.request("POST", &format!("/v1/orders/{}/cancel", order.id))).await;
     assert_eq!((answer.status, answer.code()), (409, "conflict"));
+}
+
+#[tokio::test]
+async fn an_order_that_nobody_set_aside_is_not_replayed_even_if_it_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("orders.db").display());
+    let served = Served::on(&url, "local:", Options::default(), 16).await;
+    let order = served.order().await;
+    for damage in ["update order_status_history set payload = '{}'", "update orders set state = '{}'"] {
+        sql::execute(&url, damage).await;
+        let answer = served.post(&format!("/v1/dead-letters/{}/replay", order.id), "").await;
+        assert_eq!((answer.status, answer.code()), (409, "conflict"), "{damage}");
+    }
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub struct Served {
     pub queue: SharedQueue,
     pub bus: SharedBus,
     pub journal: Journal,
+    pub handover: Arc<Handover>,
     pub switches: Arc<Switches>,
     pub shutdown: CancellationToken,
     pub tasks: JoinSet<()>,
@@ -115,14 +116,9 @@ impl Served {
         let rules = Arc::new(rules());
         let control = Arc::new(Control::open(store.clone(), None).await.unwrap());
         let admission = Admission { wallets: None, max_depth: 1_000, caps: Arc::default(), control: control.clone() };
-        let intake = Intake::new(
-            journal.clone(),
-            store.clone(),
-            queue.clone(),
-            rules.clone(),
-            admission,
-            Arc::new(Handover::new(0)),
-        );
+        let handover = Arc::new(Handover::new(10));
+        let intake =
+            Intake::new(journal.clone(), store.clone(), queue.clone(), rules.clone(), admission, handover.clone());
         let feed = Arc::new(Feed::new(Views::new(rules, "?cluster=devnet"), buffer));
         let switches = Arc::new(Switches::default());
         let probes = Probes::new(store.clone(), queue.clone(), bus.clone(), None, switches.clone());
@@ -161,7 +157,7 @@ impl Served {
         let (state, end) = (ApiState::new(parts, options), shutdown.clone());
         tasks.spawn(async move { api::serve(listener, state, end).await.unwrap() });
         let http = reqwest::Client::new();
-        Self { address, store, queue, bus, journal, switches, shutdown, tasks, http, gallery, _folder: None }
+        Self { address, store, queue, bus, journal, handover, switches, shutdown, tasks, http, gallery, _folder: None }
     }
 
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {

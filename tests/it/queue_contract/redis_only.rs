@@ -8,6 +8,8 @@ use swapd::{
     redis_link::LinkError,
 };
 
+use tokio::time::timeout;
+
 use super::backend::{Backend, LONG, SHORT, claim, ids};
 use crate::support::{
     eventually,
@@ -158,6 +160,80 @@ async fn a_full_server_refuses_new_jobs_and_finishes_the_others() {
         queue.ack(&held).await.unwrap();
     }
     assert_eq!(queue.depth().await.unwrap(), 0);
+}
+
+/// How often scripts were run there so far.
+fn scripts_run(connection: &mut redis::Connection) -> u64 {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(connection).unwrap();
+    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls=")).unwrap_or("0");
+    line.split(',').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_push_that_the_server_refuses_is_not_sent_again() {
+    let server = RedisServer::start(Disk::Fast, &["--maxmemory", "64mb", "--maxmemory-policy", "noeviction"]);
+    let queue = Backend::redis(server.url()).lease(LONG).open().await;
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    queue.push(&ids(1)).await.unwrap();
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut connection).unwrap(); // full from here on
+    let before = scripts_run(&mut connection);
+    queue.push(&ids(1)).await.unwrap_err();
+    assert_eq!(scripts_run(&mut connection) - before, 1);
+}
+
+#[tokio::test]
+async fn what_was_left_lying_since_it_was_read_is_looked_at_in_one_go() {
+    const JOBS: usize = 20;
+    let mut server = RedisServer::start(Disk::Fast, &[]);
+    let mut backend = Backend::redis(server.url()).lease(SHORT);
+    let queue = backend.open().await;
+    queue.push(&ids(1)).await.unwrap();
+    queue.ack(&claim(&queue).await).await.unwrap(); // everything is connected
+    let ids = ids(JOBS);
+    queue.push(&ids).await.unwrap();
+    // Whoever asks first is gone before there is an answer.
+    server.freeze();
+    assert!(timeout(SHORT / 4, queue.claim(JOBS)).await.is_err());
+    server.thaw();
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let stream = format!("{}{{jobs}}", backend.options.prefix);
+    eventually("a third of the lease to pass at the server", || {
+        let mut pending = redis::cmd("XPENDING");
+        pending.arg(&stream).arg("workers").arg("-").arg("+").arg(JOBS);
+        let pending: Vec<(String, String, u128, u64)> = pending.query(&mut connection).unwrap();
+        let is_late = pending.len() == JOBS && pending.iter().all(|(_, _, idle, _)| *idle > SHORT.as_millis() / 3);
+        async move { if is_late { Ok(()) } else { Err(()) } }
+    })
+    .await;
+    let before = scripts_run(&mut connection);
+    let claims = within_patience("the claims", queue.claim(JOBS)).await.unwrap();
+    assert_eq!(claims.iter().map(|claim| claim.order_id).collect::<Vec<_>>(), ids);
+    assert_eq!(scripts_run(&mut connection) - before, 1, "one look at all of them");
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_dropped_takes_no_job_with_it() {
+    let server = RedisServer::start(Disk::Fast, &[]);
+    let mut backend = Backend::redis(server.url()).lease(LONG);
+    let queue = backend.open().await;
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let stream = format!("{}{{jobs}}", backend.options.prefix);
+    let order = OrderId::new();
+    queue.push(&[order]).await.unwrap();
+    redis::cmd("XADD").arg(&stream).arg("*").arg(&["order", "not an id"]).exec(&mut connection).unwrap();
+    redis::cmd("ACL").arg(&["SETUSER", "default", "-xack"]).exec(&mut connection).unwrap();
+    let claims = within_patience("the claim", queue.claim(2)).await.unwrap();
+    assert_eq!(claims.iter().map(|claim| claim.order_id).collect::<Vec<_>>(), [order]);
+}
+
+#[tokio::test]
+async fn a_claim_says_whether_it_is_the_first_of_its_job() {
+    let queue = Backend::redis(shared_redis()).lease(SHORT).open().await;
+    queue.push(&ids(1)).await.unwrap();
+    assert!(claim(&queue).await.is_first);
+    let again = claim(&queue).await; // once the lease has run out
+    assert!(!again.is_first);
+    queue.ack(&again).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use swapd::{
     domain::{Order, OrderEvent, Status},
     store::{
-        SharedStore,
+        SharedStore, StoreError,
         webhooks::{
-            ATTEMPTS_KEPT, Answer, DeliveryId, DeliveryState, Due, EventHead, FanOut, Next, Resume, SigningSecret,
-            Tried, Turn, Webhook, WebhookChange, WebhookFilter, WebhookId,
+            ATTEMPTS_KEPT, Answer, Backlog, DeliveryId, DeliveryState, Due, EventHead, FanOut, Next, Resume,
+            SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookFilter, WebhookId,
         },
     },
 };
@@ -30,8 +30,6 @@ async fn webhook(store: &SharedStore) -> Webhook {
         cursor: 0,
         failing_since: None,
         disabled: None,
-        pending: 0,
-        oldest_pending: None,
         created_at: START,
         updated_at: START,
     };
@@ -51,7 +49,7 @@ async fn history(store: &SharedStore) -> [Order; 2] {
 async fn fan_out(store: &SharedStore, id: WebhookId, from: u64) {
     let wanted = store.event_heads(from, 100).await.unwrap();
     let to = wanted.last().map_or(from, |event| event.cursor);
-    store.fan_out(&[FanOut { webhook: id, from, to, wanted }], START).await.unwrap();
+    store.fan_out(&FanOut { webhook: id, from, to, wanted }, START).await.unwrap();
 }
 
 async fn due(store: &SharedStore, id: WebhookId, now: OffsetDateTime) -> Vec<Due> {
@@ -104,9 +102,10 @@ pub async fn each_event_is_delivered_once_whoever_reads_the_history_twice(url: S
     }
     // Somebody who is behind cannot move it back, nor make a delivery of what was not wanted.
     let late: Vec<EventHead> = heads[..1].to_vec();
-    store.fan_out(&[FanOut { webhook: id, from: 0, to: 1, wanted: late }], START).await.unwrap();
+    store.fan_out(&FanOut { webhook: id, from: 0, to: 1, wanted: late }, START).await.unwrap();
     let read = store.webhook(id).await.unwrap().unwrap();
-    assert_eq!((read.cursor, read.pending, read.oldest_pending), (4, 4, Some(START)));
+    let waits = Backlog { deliveries: 4, oldest: Some(START) };
+    assert_eq!((read.cursor, store.backlogs(Some(id)).await.unwrap()), (4, [(id, waits)].into()));
     store.close().await;
 }
 
@@ -190,7 +189,7 @@ pub async fn the_log_says_what_came_of_every_try_and_is_bounded(url: String) {
     let rest: Vec<_> = store.deliveries(id, Some(DeliveryState::Pending), None, 10).await.unwrap();
     let settle: Vec<_> = rest[..2].iter().map(|it| tried(id, it.id, Next::Delivered)).collect();
     store.record(&settle).await.unwrap();
-    store.prune_deliveries(2).await.unwrap();
+    store.prune_deliveries(id, 2).await.unwrap();
     let kept: BTreeSet<_> =
         store.deliveries(id, None, None, 10).await.unwrap().iter().map(|it| it.event.cursor).collect();
     assert_eq!(kept, [2, 3, 4].into(), "the newest two that are finished, and what waits");
@@ -225,10 +224,12 @@ pub async fn a_webhook_that_fails_for_long_is_disabled_and_goes_on_as_its_owner_
     assert!(store.change_webhook(hasty, &enable(Resume::Now), START).await.unwrap());
     let [patient, hasty] =
         [store.webhook(patient).await.unwrap().unwrap(), store.webhook(hasty).await.unwrap().unwrap()];
-    assert_eq!((patient.cursor, patient.pending, patient.disabled, patient.failing_since), (4, 4, None, None));
+    assert_eq!((patient.cursor, patient.disabled, patient.failing_since), (4, None, None));
     let again = due(&store, patient.id, START).await;
     assert_eq!((cursors(&again), again[0].tries), (vec![1, 2], 0), "at once, and with all its tries");
-    assert_eq!((hasty.cursor, hasty.pending), (5, 0));
+    assert_eq!(hasty.cursor, 5);
+    let backlogs = store.backlogs(None).await.unwrap();
+    assert_eq!((backlogs.len(), backlogs[&patient.id].deliveries), (1, 4), "nothing waits for the other one");
     assert_eq!(store.deliveries(hasty.id, Some(DeliveryState::Skipped), None, 10).await.unwrap().len(), 4);
     store.close().await;
 }
@@ -242,6 +243,48 @@ pub async fn an_event_that_cannot_be_read_does_not_hide_the_others(url: String) 
     fan_out(&store, id, 0).await;
     let due = due(&store, id, START).await;
     assert!(due[0].event.is_err() && due[1].event.is_ok(), "{due:?}");
+    store.close().await;
+}
+
+pub async fn a_damaged_try_spoils_no_page_that_it_is_not_on(url: String) {
+    let store = open(&url).await;
+    let id = webhook(&store).await.id;
+    history(&store).await;
+    fan_out(&store, id, 0).await;
+    let second = due(&store, id, START).await.remove(1).id;
+    store.record(&[tried(id, second, Next::Delivered)]).await.unwrap();
+    crate::support::sql::execute(&url, "update webhook_attempts set status = -1").await;
+    store.deliveries(id, None, None, 10).await.unwrap_err();
+    let waiting = store.deliveries(id, Some(DeliveryState::Pending), None, 10).await.unwrap();
+    assert_eq!(waiting.iter().map(|it| it.event.cursor).collect::<Vec<_>>(), [4, 3, 1]);
+    store.close().await;
+}
+
+pub async fn a_webhook_is_changed_while_its_tries_are_stored(url: String) {
+    let store = open(&url).await;
+    let id = webhook(&store).await.id;
+    for _ in 0..10 {
+        history(&store).await;
+    }
+    fan_out(&store, id, 0).await;
+    let waiting = store.deliveries(id, None, None, 100).await.unwrap();
+    let (storing, changing) = (store.clone(), store.clone());
+    let stored = tokio::spawn(async move {
+        for _ in 0..50 {
+            let tries = waiting.iter().map(|it| tried(id, it.id, Next::Retry(START)));
+            storing.record(&tries.collect::<Vec<_>>()).await?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    let changed = tokio::spawn(async move {
+        let again = WebhookChange { turn: Some(Turn::On(Resume::Cursor)), ..Default::default() };
+        for _ in 0..200 {
+            changing.change_webhook(id, &again, START).await?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    stored.await.unwrap().unwrap();
+    changed.await.unwrap().unwrap();
     store.close().await;
 }
 

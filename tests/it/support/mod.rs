@@ -4,6 +4,8 @@
 pub mod cut;
 #[cfg(feature = "localnet")]
 pub mod daemon;
+pub mod engine;
+pub mod far;
 pub mod receiver;
 pub mod servers;
 pub mod sql;

@@ -17,6 +17,7 @@ use super::{Ground, Process, wanting};
 use crate::support::{
     eventually,
     receiver::{Receiver, Reply, in_order_and_once, webhook_settings},
+    sql,
 };
 
 /// Waits until it is disabled; why.
@@ -51,8 +52,8 @@ async fn a_receiver_that_fails_for_too_long_is_disabled_and_misses_nothing_once_
     ground.orders(1).await;
     let refused = process.webhooks.redeliver(webhook.id, process.log(&webhook).await[0].id).await;
     assert!(matches!(refused, Err(WebhookError::Disabled)), "{refused:?}");
-    let passed = process.webhooks.find(webhook.id).await.unwrap();
-    assert_eq!(passed.pending, 30, "all of it waits, and what came later does not even that");
+    let waits = process.webhooks.backlog(webhook.id).await.unwrap();
+    assert_eq!(waits.deliveries, 30, "all of it waits, and what came later does not even that");
     assert!(receiver.heard().len() <= heard + 4, "nothing new is tried");
 
     is_back.store(true, Ordering::Relaxed);
@@ -112,6 +113,30 @@ async fn a_receiver_that_was_away_is_probed_and_then_gets_all_that_waits_at_once
     ground.orders(20).await;
     in_order_and_once(&receiver.has_taken(60).await);
     assert_eq!(receiver.heard().len(), 72);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_cannot_be_read_are_no_failure_of_the_receiver() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("orders.db").display());
+    let ground = Ground::on(&url).await;
+    ground.orders(5).await;
+    sql::execute(&url, "update order_status_history set payload = '{\"event\":\"from the future\"}'").await;
+    let process = ground.process(webhook_settings());
+    let receiver = Receiver::start().await;
+    let webhook = process.webhook(&receiver).await;
+    let log = eventually("all of them to be given up", || async {
+        let log = process.log(&webhook).await;
+        if log.len() == 15 && log.iter().all(|it| it.state == DeliveryState::Failed) { Ok(log) } else { Err(()) }
+    })
+    .await;
+    assert!(
+        log.iter().all(|it| matches!(&it.attempts[..], [one] if matches!(one.answer, Answer::Error(_)))),
+        "{log:?}"
+    );
+    assert_eq!(process.webhooks.find(webhook.id).await.unwrap().failing_since, None);
+    assert_eq!(receiver.heard().len(), 0);
     process.stop().await;
 }
 
