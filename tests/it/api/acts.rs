@@ -2,8 +2,8 @@
 
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use swapd::domain::{
-    Attempt, BaseUnits, BlockHeight, Bps, Fill, Lamports, Landing, Order, OrderEvent, Quote, QuoteOutcome, Route, Slot,
-    VenueId,
+    Attempt, BaseUnits, BlockHeight, Bps, ErrorCode, Failure, Fill, Lamports, Landing, Order, OrderEvent, Quote,
+    QuoteOutcome, Route, Slot, VenueId,
 };
 
 /// 150.75 USDC for each SOL.
@@ -30,6 +30,11 @@ pub fn routed(order: &Order, venue: VenueId) -> OrderEvent {
     let outcome = QuoteOutcome { venue, latency_ms: 3, quote: Some(chosen.clone()), refusal: None };
     let route = Route { chosen, reason: "the best".into(), quotes: vec![outcome] };
     OrderEvent::Routed { route, limit, wallet: Some(Pubkey::new_unique()) }
+}
+
+/// A try that failed, any number of which an order bears.
+pub fn retrying(reason: String) -> OrderEvent {
+    OrderEvent::Retrying { failure: Failure::new(ErrorCode::VenueUnavailable, reason), delay_ms: 1 }
 }
 
 pub fn attempt(order: &Order) -> Attempt {

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use swapd::{
     api::Options,
-    domain::{ErrorCode, Failure, Lamports, OrderEvent, VenueId},
+    domain::{Lamports, OrderEvent, VenueId},
 };
 
 use super::{acts, served::Served};
@@ -93,10 +93,6 @@ impl Source {
     }
 }
 
-fn retrying(reason: String) -> OrderEvent {
-    OrderEvent::Retrying { failure: Failure::new(ErrorCode::VenueUnavailable, reason), delay_ms: 1 }
-}
-
 #[tokio::test]
 async fn an_order_is_told_from_its_first_event_to_the_one_that_ends_it() {
     let served = Served::start().await;
@@ -162,7 +158,7 @@ async fn a_browser_that_is_cut_off_again_and_again_misses_nothing_and_hears_noth
         let (journal, mut order) = (served.journal.clone(), served.order().await);
         writers.spawn(async move {
             for n in 0..EVENTS {
-                journal.append(&mut order, retrying(format!("{n}")), None).await.unwrap();
+                journal.append(&mut order, acts::retrying(format!("{n}")), None).await.unwrap();
             }
         });
     }
@@ -205,7 +201,7 @@ async fn a_reader_that_falls_behind_is_told_so_and_can_resume() {
     let mut order = served.order().await;
     // More than any connection buffers, while nobody reads.
     for _ in 0..EVENTS {
-        served.step(&mut order, retrying("x".repeat(200_000))).await;
+        served.step(&mut order, acts::retrying("x".repeat(200_000))).await;
     }
     let mut cursors = Vec::new();
     let closed = loop {
@@ -234,7 +230,7 @@ async fn a_reader_that_reads_nothing_is_cut_off() {
     let refused = served.get("/v1/events").await;
     assert_eq!((refused.status, refused.code()), (503, "rate_limited"));
     for _ in 0..120 {
-        served.step(&mut order, retrying("x".repeat(200_000))).await;
+        served.step(&mut order, acts::retrying("x".repeat(200_000))).await;
     }
     eventually("room for a stream", async || served.try_connect("/v1/stream", &[]).await).await;
 }

@@ -9,4 +9,5 @@ mod gallery;
 mod openapi;
 mod rest;
 pub mod served;
+mod sockets;
 mod stream;
