@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_with::{As, DisplayFromStr};
 use solana_sdk::{hash::Hash, pubkey::Pubkey, signature::Signature};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{
-    BaseUnits, BlockHeight, Failure, Lamports, OrderId, Route, Slot, Status, VenueId,
-    order::{as_optional_string, as_string},
-};
+use super::{BaseUnits, BlockHeight, Failure, Lamports, OrderId, Route, Slot, Status, VenueId};
 
 /// One signed try: everything that bounds it, and the bytes that are sent and sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -22,15 +20,15 @@ pub struct Attempt {
     /// 1 for the order's first signature.
     pub n: u8,
     /// The transaction's first signature: its identity.
-    #[serde(with = "as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub signature: Signature,
     /// The wallet that signed and pays.
-    #[serde(with = "as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub wallet: Pubkey,
     /// The blockhash it was signed over.
-    #[serde(with = "as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub blockhash: Hash,
     /// The last block height at which it can land; of the same reply as the blockhash.
@@ -40,7 +38,7 @@ pub struct Attempt {
     /// Where it swaps.
     pub venue: VenueId,
     /// The pool it swaps in.
-    #[serde(with = "as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub pool: Pubkey,
     /// What the quote promised to take, in base units of the input mint.
@@ -111,7 +109,7 @@ pub struct Absence {
 #[serde(rename_all = "camelCase")]
 pub struct Landing {
     /// Which one.
-    #[serde(with = "as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub signature: Signature,
     /// Where.
@@ -126,7 +124,7 @@ pub struct Landing {
 #[serde(rename_all = "camelCase")]
 pub struct ExpiryProof {
     /// The dead signature.
-    #[serde(with = "as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub signature: Signature,
     /// Its bound.
@@ -192,7 +190,7 @@ pub enum OrderEvent {
         /// The bound every attempt will carry.
         limit: BaseUnits,
         /// The wallet that will pay; none when a mock fills.
-        #[serde(with = "as_optional_string")]
+        #[serde(with = "As::<Option<DisplayFromStr>>")]
         #[schema(value_type = Option<String>)]
         wallet: Option<Pubkey>,
     },
@@ -209,7 +207,7 @@ pub enum OrderEvent {
     /// A node took the bytes for the first time.
     Sent {
         /// Which signature.
-        #[serde(with = "as_string")]
+        #[serde(with = "As::<DisplayFromStr>")]
         #[schema(value_type = String)]
         signature: Signature,
     },

@@ -3,71 +3,13 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use serde_with::{As, DisplayFromStr};
 use solana_sdk::pubkey::Pubkey;
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{BaseUnits, Bps, ErrorCode, Failure, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair, Poison};
-
-/// serde for types whose text form is the wire form (public keys, signatures, hashes).
-pub mod as_string {
-    use std::{fmt::Display, str::FromStr};
-
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    /// Writes the text form.
-    ///
-    /// # Errors
-    /// The serializer's own.
-    pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    /// Reads the text form.
-    ///
-    /// # Errors
-    /// When the text does not parse.
-    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-    where
-        T: FromStr,
-        T::Err: Display,
-        D: Deserializer<'de>,
-    {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-/// The same for a value that may be missing.
-pub mod as_optional_string {
-    use std::{fmt::Display, str::FromStr};
-
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    /// Writes the text form or null.
-    ///
-    /// # Errors
-    /// The serializer's own.
-    pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => serializer.collect_str(value),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    /// Reads the text form or null.
-    ///
-    /// # Errors
-    /// When the text does not parse.
-    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
-    where
-        T: FromStr,
-        T::Err: Display,
-        D: Deserializer<'de>,
-    {
-        Option::<String>::deserialize(deserializer)?.map(|text| text.parse().map_err(de::Error::custom)).transpose()
-    }
-}
 
 /// An order's identity: a version 7 UUID, so ids sort by creation time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -152,13 +94,13 @@ pub struct Token {
     /// The short name clients may use.
     pub symbol: String,
     /// The mint's address.
-    #[serde(with = "as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub mint: Pubkey,
     /// Fractional digits of a whole token.
     pub decimals: u8,
     /// SPL Token or Token-2022: the program that owns the mint.
-    #[serde(with = "as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub program: Pubkey,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_with::{As, DisplayFromStr};
 use solana_sdk::pubkey::Pubkey;
 use utoipa::ToSchema;
 
@@ -68,7 +69,7 @@ pub struct Quote {
     /// Who answers.
     pub venue: VenueId,
     /// The pool's account.
-    #[serde(with = "super::order::as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     #[schema(value_type = String)]
     pub pool: Pubkey,
     /// Whether a transaction for it can be built. A mock's never can.

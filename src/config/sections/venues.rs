@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_with::{As, DisplayFromStr};
 use solana_sdk::pubkey::Pubkey;
 
 /// Raydium's constant-product pools.
@@ -10,7 +11,7 @@ use solana_sdk::pubkey::Pubkey;
 #[serde(deny_unknown_fields)]
 pub struct RaydiumCpmm {
     /// The program.
-    #[serde(with = "crate::domain::order::as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     pub program: Pubkey,
     /// Pools to use.
     #[serde(default)]
@@ -49,7 +50,7 @@ pub struct Token {
     /// The short name in orders.
     pub symbol: String,
     /// The mint.
-    #[serde(with = "crate::domain::order::as_string")]
+    #[serde(with = "As::<DisplayFromStr>")]
     pub mint: Pubkey,
 }
 
