@@ -38,10 +38,10 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The statements to run, in an order that satisfies their references, each with its rows.
-    pub(super) fn statements<'s>(&self, statements: &'s Statements) -> Vec<Filled<'s, '_>> {
+    /// The statements to run, in an order that satisfies their references, each with its rows, if it has any.
+    pub(super) fn statements<'s>(&self, statements: &'s Statements) -> [Filled<'s, '_>; 9] {
         let (new, moved): (Vec<_>, Vec<_>) = self.orders.iter().partition(|order| order.fixed.is_some());
-        let filled = [
+        [
             statements.orders.filled(new, |get, row| get(row)),
             statements.moves.filled(moved, |get, row| get(row)),
             statements.events.filled(&self.events, |get, row| get(row)),
@@ -51,8 +51,7 @@ impl Plan<'_> {
             statements.take_ups.filled(self.take_ups.values(), |get, row| get(row)),
             statements.keys.filled(&self.keys, |get, row| get(row)),
             statements.facts.filled(&self.facts, |get, row| get(row)),
-        ];
-        filled.into_iter().flatten().collect()
+        ]
     }
 }
 

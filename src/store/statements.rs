@@ -29,6 +29,9 @@ pub(super) struct Statements {
     pub take_ups: Statement<OfTakeUp>,
     pub keys: Statement<OfKey>,
     pub facts: Statement<OfFact>,
+    /// PostgreSQL's statement for the first three: one way to the server and back instead of three, while it holds the
+    /// writers' lock.
+    pub together: String,
 }
 
 /// SQLite's statements.
@@ -38,16 +41,21 @@ pub(super) static POSTGRES: LazyLock<Statements> = LazyLock::new(|| Statements::
 
 impl Statements {
     fn of(sql: Sql) -> Self {
+        let orders = Statement::insert(&ORDERS, sql, 0);
+        let moves = Statement::update(&ORDERS, sql, orders.kinds.len());
+        let events = Statement::insert(&EVENTS, sql, orders.kinds.len() + moves.kinds.len());
+        let together = format!("with new as ({}), moved as ({}) {}", orders.texts[0], moves.texts[0], events.texts[0]);
         Self {
-            orders: Statement::insert(&ORDERS, sql),
-            moves: Statement::update(&ORDERS, sql),
-            events: Statement::insert(&EVENTS, sql),
-            attempts: Statement::insert(&ATTEMPTS, sql),
-            outcomes: Statement::update(&OUTCOMES, sql),
-            marks: Statement::update(&MARKS, sql),
-            take_ups: Statement::update(&TAKE_UPS, sql),
-            keys: Statement::insert(&KEYS, sql),
-            facts: Statement::upsert(&FACTS, sql),
+            orders,
+            moves,
+            events,
+            attempts: Statement::insert(&ATTEMPTS, sql, 0),
+            outcomes: Statement::update(&OUTCOMES, sql, 0),
+            marks: Statement::update(&MARKS, sql, 0),
+            take_ups: Statement::update(&TAKE_UPS, sql, 0),
+            keys: Statement::insert(&KEYS, sql, 0),
+            facts: Statement::upsert(&FACTS, sql, 0),
+            together,
         }
     }
 }
@@ -70,35 +78,36 @@ pub(super) struct Filled<'s, 'r> {
 }
 
 impl<Get: Copy> Statement<Get> {
-    /// With `rows`, whose values `cell` gets; nothing when there are none.
+    /// With `rows`, whose values `cell` gets.
     pub(super) fn filled<'s, 'r, Row: 'r>(
         &'s self,
         rows: impl IntoIterator<Item = &'r Row>,
         cell: impl Fn(Get, &'r Row) -> Cell<'r>,
-    ) -> Option<Filled<'s, 'r>> {
+    ) -> Filled<'s, 'r> {
         let mut cells = Vec::new();
         for row in rows {
             cells.extend(self.get.iter().map(|get| cell(*get, row)));
         }
-        (!cells.is_empty()).then_some(Filled { texts: &self.texts, kinds: &self.kinds, cells })
+        Filled { texts: &self.texts, kinds: &self.kinds, cells }
     }
 
-    /// Stores rows that are not there.
-    fn insert(table: &Table<Get>, sql: Sql) -> Self {
+    /// Stores rows that are not there. Its parameters come after `others`.
+    fn insert(table: &Table<Get>, sql: Sql, others: usize) -> Self {
         let columns = sql.columns(table, |_| true);
         let names = join(columns.iter().map(|column| column.0.to_owned()));
         let texts = sql.sizes().map(|rows| match sql {
-            Sql::Sqlite => format!("insert into {} ({names}) {}", table.name, sql.rows(&columns, rows)),
+            Sql::Sqlite => format!("insert into {} ({names}) {}", table.name, sql.rows(&columns, rows, others)),
             Sql::Postgres => {
                 let values = join(columns.iter().enumerate().map(|(n, column)| sql.value(n, column)));
-                format!("insert into {} ({names}) select {values} from {}", table.name, sql.rows(&columns, rows))
+                let rows = sql.rows(&columns, rows, others);
+                format!("insert into {} ({names}) select {values} from {rows}", table.name)
             }
         });
         Self::new(texts.collect(), &columns)
     }
 
     /// Changes rows that are there.
-    fn update(table: &Table<Get>, sql: Sql) -> Self {
+    fn update(table: &Table<Get>, sql: Sql, others: usize) -> Self {
         let is_key = |column: &Column<Get>| table.key.contains(&column.0);
         let columns = sql.columns(table, |column| is_key(column) || column.2 != Upsert::Never);
         let values = || columns.iter().enumerate().map(|(n, column)| (column, sql.value(n, column)));
@@ -111,8 +120,8 @@ impl<Get: Copy> Statement<Get> {
         let same = same.map(|(column, value)| format!("{}.{} = {value}", table.name, column.0)).collect::<Vec<_>>();
         let texts = sql.sizes().map(|rows| {
             let rows = match sql {
-                Sql::Sqlite => format!("({}) as r", sql.rows(&columns, rows)),
-                Sql::Postgres => sql.rows(&columns, rows),
+                Sql::Sqlite => format!("({}) as r", sql.rows(&columns, rows, others)),
+                Sql::Postgres => sql.rows(&columns, rows, others),
             };
             format!("update {} set {changes} from {rows} where {}", table.name, same.join(" and "))
         });
@@ -120,10 +129,10 @@ impl<Get: Copy> Statement<Get> {
     }
 
     /// Stores rows, over those that are there.
-    fn upsert(table: &Table<Get>, sql: Sql) -> Self {
+    fn upsert(table: &Table<Get>, sql: Sql, others: usize) -> Self {
         let changes = table.columns.iter().filter(|column| column.2 == Upsert::Replace);
         let changes = join(changes.map(|(name, ..)| format!("{name} = excluded.{name}")));
-        let insert = Self::insert(table, sql);
+        let insert = Self::insert(table, sql, others);
         let over = |text| format!("{text} on conflict ({}) do update set {changes}", table.key.join(", "));
         Self { texts: insert.texts.into_iter().map(over).collect(), ..insert }
     }
@@ -145,6 +154,11 @@ impl<'s, 'r> Filled<'s, 'r> {
             left = rest;
             Some((self.texts[power as usize].as_str(), taken))
         })
+    }
+
+    /// Whether there is nothing to store.
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
     }
 
     /// For PostgreSQL: the text.
@@ -195,8 +209,8 @@ impl Sql {
         }
     }
 
-    /// The parameters' rows.
-    fn rows<Get>(self, columns: &[&Column<Get>], rows: usize) -> String {
+    /// The parameters' rows. `others` parameters come before them.
+    fn rows<Get>(self, columns: &[&Column<Get>], rows: usize, others: usize) -> String {
         match self {
             Self::Sqlite => {
                 let row = format!("({})", join(columns.iter().map(|_| "?".to_owned())));
@@ -213,7 +227,7 @@ impl Sql {
                         Kind::Time => "timestamptz",
                         Kind::Truth => "boolean",
                     };
-                    format!("${}::{kind}[]", n + 1)
+                    format!("${}::{kind}[]", others + n + 1)
                 });
                 format!("unnest({}) as r ({names})", join(arrays))
             }

@@ -28,7 +28,7 @@ use crate::{
         columns::{self, Columns},
         known::{Known, Promise, Wanted},
         plan::{Plan, plan},
-        statements::POSTGRES,
+        statements::{Filled, POSTGRES},
         tables::Kind,
         timed_out,
         writer::Ledger,
@@ -213,13 +213,23 @@ pub(super) fn promise(row: &PgRow, wallet: String, ended_at: Option<u64>) -> Res
 }
 
 async fn store(db: &mut PgConnection, plan: &Plan<'_>) -> Result<(), StoreError> {
-    for filled in plan.statements(&POSTGRES) {
-        let mut parameters = PgArguments::default();
-        for (kind, cells) in filled.by_column() {
-            bind(&mut parameters, kind, cells).map_err(sqlx::Error::Encode)?;
-        }
-        sqlx::query_with(filled.text(), parameters).execute(&mut *db).await?;
+    let [orders, moves, events, others @ ..] = plan.statements(&POSTGRES);
+    let together = [orders, moves, events];
+    if !together.iter().all(Filled::is_empty) {
+        run(db, &POSTGRES.together, &together).await?;
     }
+    for filled in others.iter().filter(|filled| !filled.is_empty()) {
+        run(db, filled.text(), std::slice::from_ref(filled)).await?;
+    }
+    Ok(())
+}
+
+async fn run(db: &mut PgConnection, statement: &'static str, filled: &[Filled<'_, '_>]) -> Result<(), StoreError> {
+    let mut parameters = PgArguments::default();
+    for (kind, cells) in filled.iter().flat_map(Filled::by_column) {
+        bind(&mut parameters, kind, cells).map_err(sqlx::Error::Encode)?;
+    }
+    sqlx::query_with(statement, parameters).execute(db).await?;
     Ok(())
 }
 
