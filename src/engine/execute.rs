@@ -166,16 +166,12 @@ impl Executor {
     /// When the store does not answer; the order is then where its last stored event left it.
     pub async fn drive(&self, claim: &Claim, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
         let id = claim.order_id;
-        let handed_over = self.parts.handover.take(id);
-        let before = if claim.is_first || handed_over.is_some() { Before::Nobody } else { Before::Anybody };
-        let order = match handed_over {
-            Some(order) => Some(order),
-            None => match self.parts.store.order(id).await {
-                Err(StoreError::Corrupt(reason)) => return self.set_aside(id, Poison::Unreadable, reason).await,
-                order => order?,
-            },
+        let (mut order, before) = match Box::pin(self.claimed(claim)).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return Ok(Drive::Done),
+            Err(StoreError::Corrupt(reason)) => return self.set_aside(id, Poison::Unreadable, reason).await,
+            Err(error) => return Err(error),
         };
-        let Some(mut order) = order.filter(is_open) else { return Ok(Drive::Done) };
         if self.is_stuck(&order).await? {
             let reason = format!(
                 "taken up {} times since its last event, and each time whoever did so ended before it moved",
@@ -190,6 +186,17 @@ impl Executor {
             self.parts.store.put_down(id).await?;
         }
         Ok(drive)
+    }
+
+    /// The order of a claim, if there is something to do for it.
+    async fn claimed(&self, claim: &Claim) -> Result<Option<(Box<Order>, Before)>, StoreError> {
+        let handed_over = self.parts.handover.take(claim.order_id);
+        let before = if claim.is_first || handed_over.is_some() { Before::Nobody } else { Before::Anybody };
+        let order = match handed_over {
+            Some(order) => Some(order),
+            None => self.parts.store.order(claim.order_id).await?,
+        };
+        Ok(order.filter(is_open).map(|order| (Box::new(order), before)))
     }
 
     async fn walk(
@@ -223,15 +230,17 @@ impl Executor {
                     }
                     match (self.may_go_on(order, &deadline), step) {
                         (Err(error), _) => Err(error),
-                        (Ok(()), NextStep::Claim) => self.claim(order, before, &mut unstored).await,
-                        (Ok(()), NextStep::Route) => self.route(order, &mut unstored).await,
-                        (Ok(()), _) => self.build(order, &deadline, &mut unstored, &mut signed_here).await,
+                        // Boxed, as in `append` and `land`: thousands of orders wait for their landing, and should not
+                        // keep room for what they did before.
+                        (Ok(()), NextStep::Claim) => Box::pin(self.claim(order, before, &mut unstored)).await,
+                        (Ok(()), NextStep::Route) => Box::pin(self.route(order, &mut unstored)).await,
+                        (Ok(()), _) => Box::pin(self.build(order, &deadline, &mut unstored, &mut signed_here)).await,
                     }
                 }
                 NextStep::Land => self.land(order, &mut permit, std::mem::take(&mut signed_here), stop).await,
                 NextStep::Settle => {
                     permit = None;
-                    self.settle(order, stop).await
+                    Box::pin(self.settle(order, stop)).await
                 }
             };
             let absorbed = match outcome {
@@ -241,7 +250,7 @@ impl Executor {
                 }
                 // What becomes of the failure is stored after everything that was handed over before it.
                 Err(error) => match unstored.stored().await {
-                    Ok(()) => self.absorb(order, error, &mut waiting).await,
+                    Ok(()) => Box::pin(self.absorb(order, error, &mut waiting)).await,
                     Err(error) => Err(error.into()),
                 },
             };
@@ -292,7 +301,7 @@ impl Executor {
     }
 
     pub(super) async fn append(&self, order: &mut Order, event: OrderEvent) -> Result<(), StepError> {
-        self.parts.journal.append(order, event, None).await?;
+        Box::pin(self.parts.journal.append(order, event, None)).await?;
         Ok(())
     }
 

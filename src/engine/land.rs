@@ -47,7 +47,7 @@ impl Executor {
             push.subscribe(attempt.signature);
         }
         // What another run signed may have landed long ago: the confirmer asks before it sends.
-        let sent = signed_here && self.first_send(order, &attempt).await;
+        let sent = signed_here && Box::pin(self.first_send(order, &attempt)).await;
         *permit = None;
         let mut watch = self.parts.confirmer.watch(attempt.clone(), sent).await.ok_or(StepError::Stopping)?;
         if sent {
@@ -64,7 +64,7 @@ impl Executor {
                 Report::Expired(proof) => return self.append(order, OrderEvent::Expired { proof }).await,
                 Report::Landed { slot, answer } => {
                     let landing = Landing { signature: attempt.signature, slot, answer: Some(answer) };
-                    return self.landed(order, &attempt, landing, stop).await;
+                    return Box::pin(self.landed(order, &attempt, landing, stop)).await;
                 }
             }
         }
