@@ -44,44 +44,42 @@ impl<T: Send + 'static, A: Clone + Send + 'static> Gather<T, A> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
 
+    use futures_util::{FutureExt, future::join_all};
     use tokio::sync::Semaphore;
 
     use super::*;
 
     #[tokio::test]
     async fn what_waits_while_a_batch_is_under_way_becomes_the_next_one() {
-        let (open, batches) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
-        let gather = Arc::new(Gather::start({
-            let (open, batches) = (open.clone(), batches.clone());
+        let [begun, open] = [0; 2].map(|permits| Arc::new(Semaphore::new(permits)));
+        let batches = Arc::new(Mutex::new(Vec::new()));
+        let gather = Gather::start({
+            let (begun, open, batches) = (begun.clone(), open.clone(), batches.clone());
             move |items: Vec<u32>| {
-                let (open, batches) = (open.clone(), batches.clone());
+                let (begun, open, batches) = (begun.clone(), open.clone(), batches.clone());
                 async move {
+                    begun.add_permits(1);
                     open.acquire().await.unwrap().forget();
                     batches.lock().unwrap().push(items.clone());
                     items.len()
                 }
             }
-        }));
-        let call = |item| {
-            let gather = gather.clone();
-            tokio::spawn(async move { gather.call(item).await })
+        });
+        let called = async {
+            let mut first = Box::pin(gather.call(0));
+            assert_eq!(first.as_mut().now_or_never(), None);
+            begun.acquire().await.unwrap().forget();
+            let mut others = Box::pin(join_all((1..=3).map(|item| gather.call(item))));
+            assert_eq!(others.as_mut().now_or_never(), None);
+            open.add_permits(2);
+            assert_eq!((first.await, others.await), (Some(1), vec![Some(3); 3]));
         };
-        let first = call(0);
-        while gather.calls.capacity() < WAITING || open.available_permits() > 0 {
-            tokio::task::yield_now().await; // until the first one is a batch
-        }
-        tokio::task::yield_now().await;
-        let others: Vec<_> = (1..=3).map(call).collect();
-        while gather.calls.capacity() > WAITING - 3 {
-            tokio::task::yield_now().await;
-        }
-        open.add_permits(2);
-        assert_eq!(first.await.unwrap(), Some(1));
-        for other in others {
-            assert_eq!(other.await.unwrap(), Some(3));
-        }
+        tokio::time::timeout(Duration::from_secs(10), called).await.expect("nobody works or answers");
         assert_eq!(*batches.lock().unwrap(), [vec![0], vec![1, 2, 3]]);
     }
 

@@ -3,8 +3,9 @@
 //! Owns the accept loop, the connections' tasks, their bound and the graceful end. Never looks into a request. axum's own
 //! `serve` has neither a bound on connections nor a time-out for slow headers.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
+use axum::serve::Listener;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -15,40 +16,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ApiState, connection, routes};
 
-/// The rest after an accept failed for want of descriptors or memory, as in every accept loop.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
-
 /// Serves the API on `listener` until `shutdown`: then it accepts no more, lets running requests finish, closes
 /// sockets with a reason, and ends within the grace of the options, whatever clients do.
 ///
 /// # Errors
 /// When the listener is unusable from the start.
-pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(mut listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> io::Result<()> {
     let address = listener.local_addr()?;
     let app = routes::router(state.clone());
     let room = Arc::new(Semaphore::new(state.options().max_connections));
     let mut open = JoinSet::new();
     tracing::info!(%address, "api listens");
     loop {
-        let stream = tokio::select! {
+        tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some(ended) = open.join_next() => {
-                report(ended);
-                continue;
-            }
-            accepted = accept(&listener, &room) => accepted,
-        };
-        match stream {
-            Ok((stream, place)) => {
+            Some(ended) = open.join_next() => report(ended),
+            (stream, place) = accept(&mut listener, &room) => {
                 open.spawn(connection::serve(stream, place, app.clone(), state.clone(), shutdown.clone()));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    () = tokio::time::sleep(ACCEPT_REST) => {}
-                }
             }
         }
     }
@@ -76,8 +61,9 @@ pub(super) fn report(ended: Result<(), JoinError>) {
 }
 
 /// Waits for room first: connections above the bound wait in the system's backlog. Cancel-safe.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+async fn accept(listener: &mut TcpListener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let place = room.clone().acquire_owned().await.expect("nobody closes it");
+    // axum's own rests after an accept that failed for want of descriptors, and not after one whose peer has gone.
+    let (stream, _) = Listener::accept(listener).await;
+    (stream, place)
 }

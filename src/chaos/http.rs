@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    serve::Listener,
+};
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, value::RawValue};
@@ -30,7 +33,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const BODY_BYTES: usize = 1024 * 1024;
 /// A call without an answer is held at most this long, should its client have no time-out of its own.
 const SILENCE: Duration = Duration::from_secs(300);
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Ends the connection without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +40,14 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 struct Closed;
 
 /// Serves until `shutdown`; what is then going on is cut off.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
+pub(super) async fn serve(mut listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             Some(_) = open.join_next() => {}
-            accepted = accept(&listener, &shared) => {
+            accepted = accept(&mut listener, &shared) => {
                 if let Some((stream, room, refused)) = accepted {
                     let connection = connection(stream, shared.clone(), refused);
                     open.spawn(async move {
@@ -61,26 +63,18 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: 
 
 /// A connection, its room, and how long its client should wait if the limits refuse it. Cancel-safe.
 pub(super) async fn accept(
-    listener: &TcpListener,
+    listener: &mut TcpListener,
     shared: &Shared,
 ) -> Option<(TcpStream, OwnedSemaphorePermit, Option<TryIn>)> {
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            // Faults that delay are the rules' business only; a failure costs latency.
-            let _ = stream.set_nodelay(true);
-            let room = shared.room.clone().try_acquire_owned().ok()?; // dropped: the client sees it closed
-            let refused = shared.gate.connection(shared.open() - 1).err();
-            if refused.is_some() {
-                shared.counts.refused_connection();
-            }
-            Some((stream, room, refused))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "could not accept a connection");
-            tokio::time::sleep(ACCEPT_REST).await;
-            None
-        }
+    let (stream, _) = Listener::accept(listener).await;
+    // Faults that delay are the rules' business only; a failure costs latency.
+    let _ = stream.set_nodelay(true);
+    let room = shared.room.clone().try_acquire_owned().ok()?; // dropped: the client sees it closed
+    let refused = shared.gate.connection(shared.open() - 1).err();
+    if refused.is_some() {
+        shared.counts.refused_connection();
     }
+    Some((stream, room, refused))
 }
 
 async fn connection(stream: TcpStream, shared: Arc<Shared>, refused: Option<TryIn>) {

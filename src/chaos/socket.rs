@@ -41,14 +41,14 @@ type Client = WebSocketStream<TcpStream>;
 type Upstream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Serves until `shutdown`; open sockets are then cut off.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
+pub(super) async fn serve(mut listener: TcpListener, shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             Some(_) = open.join_next() => {}
-            accepted = accept(&listener, &shared) => {
+            accepted = accept(&mut listener, &shared) => {
                 if let Some((stream, room, refused)) = accepted {
                     let shared = shared.clone();
                     open.spawn(async move {

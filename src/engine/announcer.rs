@@ -66,9 +66,12 @@ impl Announcer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering},
+        },
+        time::Duration,
     };
 
     use async_trait::async_trait;
@@ -83,19 +86,19 @@ mod tests {
     /// Counts what it is told, each message once it gets a permit.
     struct Slow {
         permits: Semaphore,
-        asked: AtomicU32,
+        asked: Semaphore,
         groups: AtomicU32,
         gaps: AtomicU32,
     }
 
     impl Slow {
         fn new(permits: usize) -> Arc<Self> {
-            let [asked, groups, gaps] = [0; 3].map(AtomicU32::new);
-            Arc::new(Self { permits: Semaphore::new(permits), asked, groups, gaps })
+            let [groups, gaps] = [0; 2].map(AtomicU32::new);
+            Arc::new(Self { permits: Semaphore::new(permits), asked: Semaphore::new(0), groups, gaps })
         }
 
         async fn count(&self, told: &AtomicU32) -> Result<(), BusError> {
-            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.asked.add_permits(1);
             self.permits.acquire().await.unwrap().forget();
             told.fetch_add(1, Ordering::Relaxed);
             Ok(())
@@ -138,13 +141,14 @@ mod tests {
         let (bus, shutdown) = (Slow::new(0), CancellationToken::new());
         let running = tokio::spawn(Announcer { commits: heard, bus: bus.clone() }.run(shutdown.clone()));
         commits.send(group()).unwrap();
-        while bus.asked.load(Ordering::Relaxed) == 0 {
-            tokio::task::yield_now().await;
-        }
-        shutdown.cancel();
-        tokio::task::yield_now().await;
-        bus.permits.add_permits(1);
-        running.await.unwrap();
+        let told = async {
+            bus.asked.acquire().await.unwrap().forget();
+            shutdown.cancel();
+            tokio::task::yield_now().await; // it hears of that before the bus takes the message
+            bus.permits.add_permits(1);
+            running.await.unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(10), told).await.expect("nobody was told, or it does not end");
         assert_eq!(bus.told(), (1, 0));
     }
 
