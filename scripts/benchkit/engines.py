@@ -53,7 +53,19 @@ def ask(request):
         return None, 0
 
 
-class Daemon:
+class Engine:
+    """What both have in common: a `stage`, a `port`, and processes of their `own` by name."""
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self):
+        for process in self.own.values():
+            self.stage.stop(process)
+
+
+class Daemon(Engine):
     """swapd in one process, or one api process and some workers."""
 
     post, id_field, body = "/v1/orders", "id", '{"tokenIn":"SOL","tokenOut":"USDC","amountIn":"0.01","slippageBps":100}'
@@ -86,16 +98,8 @@ class Daemon:
     def is_ready(self):
         return listens(self.port) and get(f"{self.url}/ready")[1] == 200
 
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
 
-    def stop(self):
-        for process in self.own.values():
-            self.stage.stop(process)
-
-
-class Peer:
+class Peer(Engine):
     """The Node engine to compare with, in its best set-up: an api and a worker process."""
 
     post, id_field = "/api/orders/execute", "orderId"
@@ -110,14 +114,6 @@ class Peer:
         self.own = {"api": start("api")}
         stage.until(self.own["api"], lambda: listens(self.port))
         self.own["worker"] = start("worker")
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def stop(self):
-        for process in self.own.values():
-            self.stage.stop(process)
 
 
 def install_peer(stage, folder):

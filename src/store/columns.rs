@@ -166,12 +166,24 @@ fn set_aside(row: &impl Columns) -> Result<Option<SetAside>, StoreError> {
     Ok(Some(SetAside { cause: row.named("set_aside_cause")?, reason: row.text("set_aside_reason")?, at }))
 }
 
-/// What the plan must know of an order.
-pub(super) fn known_order(row: &impl Columns, promise: Option<Promise>) -> Result<KnownOrder, StoreError> {
+/// What the plan must know of an order. `promise` reads the row's promise: its wallet is known, and the cursor at which it
+/// ended, if it has.
+pub(super) fn known_order<R: Columns>(
+    row: &R,
+    promise: impl FnOnce(&R, String, Option<u64>) -> Result<Promise, StoreError>,
+) -> Result<KnownOrder, StoreError> {
+    let status = row.named::<Status>("status")?;
+    let promise = match row.maybe_text("reserved_wallet")? {
+        Some(wallet) => {
+            let ended_at = if status.is_terminal() { Some(row.count("last_cursor")?) } else { None };
+            Some(promise(row, wallet, ended_at)?)
+        }
+        None => None,
+    };
     Ok(KnownOrder {
         version: row.count("version")?,
         promise,
-        status: Some(row.named("status")?),
+        status: Some(status),
         updated_at: Some(row.time("updated_at")?),
         has_work: row.truth("has_work")?,
         is_aside: row.maybe_time("set_aside_at")?.is_some(),

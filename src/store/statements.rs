@@ -20,8 +20,9 @@ const LARGEST_POWER: u32 = 6;
 pub(super) struct Statements {
     /// New orders.
     pub orders: Statement<OfOrder>,
-    /// Orders that are there: what may change of them.
+    /// Orders that are there: what may change of them. Its parameters come after those of `orders`.
     pub moves: Statement<OfOrder>,
+    /// Its parameters come after those of both.
     pub events: Statement<OfEvent>,
     pub attempts: Statement<OfAttempt>,
     pub outcomes: Statement<OfOutcome>,
@@ -29,22 +30,24 @@ pub(super) struct Statements {
     pub take_ups: Statement<OfTakeUp>,
     pub keys: Statement<OfKey>,
     pub facts: Statement<OfFact>,
-    /// PostgreSQL's statement for the first three: one way to the server and back instead of three, while it holds the
-    /// writers' lock.
-    pub together: String,
 }
 
 /// SQLite's statements.
 pub(super) static SQLITE: LazyLock<Statements> = LazyLock::new(|| Statements::of(Sql::Sqlite));
 /// PostgreSQL's statements.
 pub(super) static POSTGRES: LazyLock<Statements> = LazyLock::new(|| Statements::of(Sql::Postgres));
+/// The first three of PostgreSQL's in one, with the parameters of all: one way to the server and back instead of three, while
+/// it holds the writers' lock.
+pub(super) static TOGETHER: LazyLock<String> = LazyLock::new(|| {
+    let Statements { orders, moves, events, .. } = &*POSTGRES;
+    format!("with new as ({}), moved as ({}) {}", orders.texts[0], moves.texts[0], events.texts[0])
+});
 
 impl Statements {
     fn of(sql: Sql) -> Self {
         let orders = Statement::insert(&ORDERS, sql, 0);
         let moves = Statement::update(&ORDERS, sql, orders.kinds.len());
         let events = Statement::insert(&EVENTS, sql, orders.kinds.len() + moves.kinds.len());
-        let together = format!("with new as ({}), moved as ({}) {}", orders.texts[0], moves.texts[0], events.texts[0]);
         Self {
             orders,
             moves,
@@ -55,7 +58,6 @@ impl Statements {
             take_ups: Statement::update(&TAKE_UPS, sql, 0),
             keys: Statement::insert(&KEYS, sql, 0),
             facts: Statement::upsert(&FACTS, sql, 0),
-            together,
         }
     }
 }
@@ -237,4 +239,36 @@ impl Sql {
 
 fn join(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::plan::PlannedFact;
+
+    #[test]
+    fn any_number_of_rows_is_stored_once_and_in_order() {
+        for count in [0, 1, 2, 3, 63, 64, 65, 127, 256] {
+            let names: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+            let facts: Vec<_> = names.iter().map(|name| PlannedFact { name, value: "v" }).collect();
+            let filled = SQLITE.facts.filled(&facts, |get, row| get(row));
+            let mut stored = Vec::new();
+            for (text, cells) in filled.by_row() {
+                assert_eq!(text.matches('?').count(), cells.len(), "{count}: {text}");
+                stored.extend(cells.iter().step_by(2).copied());
+            }
+            assert_eq!(stored, names.iter().map(|name| Cell::from(name.as_str())).collect::<Vec<_>>());
+            assert_eq!(filled.is_empty(), count == 0);
+        }
+    }
+
+    #[test]
+    fn the_statement_for_most_of_a_group_takes_each_parameter_once() {
+        let Statements { orders, moves, events, .. } = &*POSTGRES;
+        let parameters = orders.kinds.len() + moves.kinds.len() + events.kinds.len();
+        for n in 1..=parameters {
+            assert_eq!(TOGETHER.matches(&format!("${n}::")).count(), 1, "${n}");
+        }
+        assert_eq!(TOGETHER.matches('$').count(), parameters);
+    }
 }

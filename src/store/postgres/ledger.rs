@@ -19,20 +19,17 @@ use tokio::{
 };
 
 use super::signed;
-use crate::{
-    domain::Status,
-    store::{
-        PAUSED, StoreError,
-        cell::Cell,
-        change::{Change, Outcome},
-        columns::{self, Columns},
-        known::{Known, Promise, Wanted},
-        plan::{Plan, plan},
-        statements::{Filled, POSTGRES},
-        tables::Kind,
-        timed_out,
-        writer::Ledger,
-    },
+use crate::store::{
+    PAUSED, StoreError,
+    cell::Cell,
+    change::{Change, Outcome},
+    columns::{self, Columns},
+    known::{Known, Promise, Wanted},
+    plan::{Plan, plan},
+    statements::{Filled, POSTGRES, TOGETHER},
+    tables::Kind,
+    timed_out,
+    writer::Ledger,
 };
 
 /// Settings of the connection that writes. All its statements find their rows one by one in an index, but its prepared plans
@@ -153,14 +150,6 @@ async fn load(db: &mut PgConnection, wanted: &Wanted) -> Result<Known, StoreErro
         if row.maybe_text("id")?.is_none() {
             continue;
         }
-        let promise = match row.maybe_text("reserved_wallet")? {
-            Some(wallet) => {
-                let ended = row.named::<Status>("status")?.is_terminal();
-                let ended_at = if ended { Some(row.count("last_cursor")?) } else { None };
-                Some(promise(&row, wallet, ended_at)?)
-            }
-            None => None,
-        };
         known.orders.insert(row.parsed("id")?, columns::known_order(&row, promise)?);
     }
     if !wanted.keys.is_empty() {
@@ -216,7 +205,7 @@ async fn store(db: &mut PgConnection, plan: &Plan<'_>) -> Result<(), StoreError>
     let [orders, moves, events, others @ ..] = plan.statements(&POSTGRES);
     let together = [orders, moves, events];
     if !together.iter().all(Filled::is_empty) {
-        run(db, &POSTGRES.together, &together).await?;
+        run(db, &TOGETHER, &together).await?;
     }
     for filled in others.iter().filter(|filled| !filled.is_empty()) {
         run(db, filled.text(), std::slice::from_ref(filled)).await?;

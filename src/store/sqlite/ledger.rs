@@ -11,19 +11,16 @@ use sqlx::{
 };
 
 use super::{NEWEST, signed};
-use crate::{
-    domain::Status,
-    store::{
-        PAUSED, StoreError,
-        cell::Cell,
-        change::{Change, Outcome},
-        columns::{self, Columns},
-        known::{Known, Promise, Wanted},
-        plan::{Plan, plan},
-        rows,
-        statements::SQLITE,
-        writer::Ledger,
-    },
+use crate::store::{
+    PAUSED, StoreError,
+    cell::Cell,
+    change::{Change, Outcome},
+    columns::{self, Columns},
+    known::{Known, Promise, Wanted},
+    plan::{Plan, plan},
+    rows,
+    statements::SQLITE,
+    writer::Ledger,
 };
 
 /// The connection that writes.
@@ -87,14 +84,6 @@ async fn load(db: &mut SqliteConnection, wanted: &Wanted) -> Result<Known, Store
         reserved_amount_lo, reserved_lamports_hi, reserved_lamports_lo \
         from orders where id in (select value from json_each(?1))";
     for row in sqlx::query(orders).bind(&ids).fetch_all(&mut *db).await? {
-        let promise = match row.maybe_text("reserved_wallet")? {
-            Some(wallet) => {
-                let ended = row.named::<Status>("status")?.is_terminal();
-                let ended_at = if ended { Some(row.count("last_cursor")?) } else { None };
-                Some(promise(&row, wallet, ended_at)?)
-            }
-            None => None,
-        };
         known.orders.insert(row.parsed("id")?, columns::known_order(&row, promise)?);
     }
     if !wanted.keys.is_empty() {
