@@ -1,6 +1,8 @@
 # The lean daemon: no embedded chain, no OpenSSL, not root.
 
 FROM rust:1.95-slim-bookworm AS build
+# The allocator is built with make, which the image lacks.
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY idls idls

@@ -53,16 +53,18 @@ model.onchange = () => {
 };
 
 async function list() {
+  let failed = false;
   try {
     const page = await ask(`/v1/orders?limit=${PAGE}`);
     for (const order of page.orders) model.list(order);
     if (page.nextCursor) model.giveUpDetails(page.nextCursor);
   } catch {
     // The stream's state tells that the daemon is away.
+    failed = true;
   } finally {
     // What was first heard of meanwhile is not in it, and may have told its last event already.
     clearTimeout(listing);
-    listing = model.lacksDetails() ? setTimeout(list, LISTING_REST) : 0;
+    listing = failed || model.lacksDetails() ? setTimeout(list, LISTING_REST) : 0;
   }
 }
 

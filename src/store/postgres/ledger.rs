@@ -37,7 +37,8 @@ use crate::store::{
 /// grown. A plan that cannot do without what is off here must at least not be compiled.
 pub(super) const ONE_BY_ONE: [(&str, &str); 4] =
     [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
-/// The longest a group may take, with its connection and the wait for the lock: below a caller's patience.
+/// The longest a group may take, with its connection and the wait for the lock: below a caller's
+/// patience, which also counts the wait for the group before.
 const COMMIT: Duration = Duration::from_millis(4_500);
 /// Begins a transaction under the lock by which writers take turns. Advisory locks belong to one database; this one's
 /// number is "swapd" in ASCII, and 1.
