@@ -1,8 +1,9 @@
 //! Redis bus: publishers and subscribers of every process of a deployment, over one pub/sub channel.
 //!
 //! Owns one subscribed connection per process and its fan-out. A message is a list of events with the name of the
-//! process that published it: that one has told its own subscribers already. Pub/sub forgets whoever is away, so every
-//! connect, every loss and every publish that failed ends in a `Gap`. Never lets a subscriber believe it heard
+//! process that published it: that one has told its own subscribers already. While the server says that nobody else
+//! hears it, the name goes alone, which means a `Gap` to whoever comes just then. Pub/sub forgets whoever is away, so
+//! every connect, every loss and every publish that failed ends in a `Gap`. Never lets a subscriber believe it heard
 //! everything when it may not have.
 
 use std::{
@@ -44,6 +45,10 @@ pub struct RedisBus {
     /// What this process's own messages begin with.
     name: String,
     fan_out: FanOut,
+    /// This process hears its own messages.
+    listens: AtomicBool,
+    /// Others heard the last message: the next one is worth writing out.
+    is_heard: AtomicBool,
     /// An event could not be published: the others do not know that they missed it.
     owes_gap: AtomicBool,
 }
@@ -57,12 +62,17 @@ impl RedisBus {
             channel: format!("{}events", options.prefix),
             name: Uuid::now_v7().simple().to_string(),
             fan_out: FanOut::new(options.capacity),
+            listens: AtomicBool::new(false),
+            is_heard: AtomicBool::new(true),
             owes_gap: AtomicBool::new(false),
         }
     }
 
     async fn send(&self, payload: &[u8]) -> Result<(), LinkError> {
-        self.publisher.query::<u64>(cmd("PUBLISH").arg(&self.channel).arg(payload)).await.map(drop)
+        let heard_by = self.publisher.query::<u64>(cmd("PUBLISH").arg(&self.channel).arg(payload)).await?;
+        let ourselves = u64::from(self.listens.load(Ordering::Acquire));
+        self.is_heard.store(heard_by > ourselves, Ordering::Release);
+        Ok(())
     }
 
     /// One subscribed connection, from connect to loss.
@@ -77,6 +87,7 @@ impl RedisBus {
             Ok(Err(error)) => return error.into(),
             Err(_) => return LinkError::TimedOut,
         }
+        let _listens = Listens::on(&self.listens);
         // What was published before this moment was not heard here.
         self.fan_out.send(BusMessage::Gap);
         if std::mem::take(away) {
@@ -129,10 +140,12 @@ impl RedisBus {
 impl EventBus for RedisBus {
     async fn publish(&self, events: &[Arc<StoredEvent>]) -> Result<(), BusError> {
         self.fan_out.send_all(events);
-        let events: Vec<&StoredEvent> = events.iter().map(AsRef::as_ref).collect();
-        let mut message = Vec::with_capacity(self.name.len() + events.len() * EVENT);
-        message.extend_from_slice(self.name.as_bytes());
-        serde_json::to_writer(&mut message, &events).expect("an event has only string keys");
+        let mut message = self.name.clone().into_bytes();
+        if self.is_heard.load(Ordering::Acquire) {
+            let events: Vec<&StoredEvent> = events.iter().map(AsRef::as_ref).collect();
+            message.reserve(events.len() * EVENT);
+            serde_json::to_writer(&mut message, &events).expect("an event has only string keys");
+        }
         let unheard = OwesGap(&self.owes_gap);
         self.send(&message).await?;
         std::mem::forget(unheard);
@@ -172,6 +185,22 @@ impl EventBus for RedisBus {
             () = shutdown.cancelled() => {}
             () = live => {}
         }
+    }
+}
+
+/// Set as long as this lives.
+struct Listens<'a>(&'a AtomicBool);
+
+impl<'a> Listens<'a> {
+    fn on(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Ordering::Release);
+        Self(flag)
+    }
+}
+
+impl Drop for Listens<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use swapd::{
     domain::{OrderId, StoredEvent},
     events::{self, BusMessage, BusOptions, SharedBus, Subscription},
@@ -168,6 +169,38 @@ async fn processes_hear_each_other_and_other_deployments_do_not() {
     }
     stranger.bus.publish(&events[0..=0]).await.unwrap();
     assert_eq!(next_event(&mut at_stranger).await, events[0], "the first thing it hears is its own");
+}
+
+#[tokio::test]
+async fn events_are_written_out_only_where_somebody_else_hears_them() {
+    let prefix = unique_prefix();
+    let one = Process::start(&shared_redis(), &prefix, 100).await;
+    let mut at_one = one.bus.subscribe();
+    let events = order_of_events(4);
+    let tell = async |n: usize| one.bus.publish(&events[n..=n]).await.unwrap();
+    tell(0).await; // nobody knows yet who hears it
+    let client = redis::Client::open(shared_redis()).unwrap();
+    let mut messages = client.get_async_pubsub().await.unwrap();
+    messages.subscribe(format!("{prefix}events")).await.unwrap();
+    let mut messages = messages.into_on_message();
+    let other = Process::start(&shared_redis(), &prefix, 100).await;
+    let mut at_other = other.bus.subscribe();
+    for n in 1..4 {
+        tell(n).await;
+    }
+    assert_eq!(next(&mut at_other).await, Some(BusMessage::Gap), "the first one only says that there is something");
+    for n in 2..4 {
+        assert_eq!(next(&mut at_other).await, Some(BusMessage::Event(events[n].clone())));
+    }
+    for event in &events {
+        assert_eq!(next(&mut at_one).await, Some(BusMessage::Event(event.clone())), "its own process needs no words");
+    }
+    let mut lengths = Vec::new();
+    for _ in 1..4 {
+        let message = within_patience("a message", messages.next()).await.unwrap();
+        lengths.push(message.get_payload_bytes().len());
+    }
+    assert!(lengths[0] < 40 && lengths[1..].iter().all(|length| *length > 100), "{lengths:?}");
 }
 
 #[tokio::test]
