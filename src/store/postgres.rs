@@ -46,7 +46,7 @@ const EVENT: &str = "e.cursor, e.order_id::text, e.seq, e.status::text, e.payloa
 const ATTEMPT: &str = "n::bigint, signature, wire, blockhash, last_valid_block_height, context_slot, venue, pool, \
     wallet, quoted_in::text, quoted_out::text, limit_amount::text, compute_units, priority_fee::text, outcome, \
     signed_at";
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "orders", include_str!("../../migrations/postgres/0001_orders.sql")),
     (2, "dead letters", include_str!("../../migrations/postgres/0002_dead_letters.sql")),
     (3, "pool wish", include_str!("../../migrations/postgres/0003_pool_wish.sql")),
@@ -54,6 +54,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "webhooks", include_str!("../../migrations/postgres/0005_webhooks.sql")),
     (6, "no history checks", include_str!("../../migrations/postgres/0006_no_history_checks.sql")),
     (7, "webhook backlogs", include_str!("../../migrations/postgres/0007_webhook_backlogs.sql")),
+    (8, "plain JSON", include_str!("../../migrations/postgres/0008_plain_json.sql")),
 ];
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status::text, count(*) as orders, min(created_at) as oldest, \

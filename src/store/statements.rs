@@ -205,7 +205,7 @@ impl Sql {
     fn value<Get>(self, n: usize, (name, kind, ..): &Column<Get>) -> String {
         match (self, kind) {
             (Self::Sqlite, _) => format!("r.column{}", n + 1),
-            (Self::Postgres, Kind::Json) => format!("r.{name}::jsonb"),
+            (Self::Postgres, Kind::Json) => format!("r.{name}::json"),
             (Self::Postgres, Kind::Amount | Kind::Whole) => format!("r.{name}::numeric"),
             (Self::Postgres, _) => format!("r.{name}"),
         }

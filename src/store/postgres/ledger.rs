@@ -34,9 +34,15 @@ use crate::store::{
 
 /// Settings of the connection that writes. All its statements find their rows one by one in an index, but its prepared plans
 /// are made while the tables may be empty, and left to themselves they would go on reading whole tables once those have
-/// grown. A plan that cannot do without what is off here must at least not be compiled.
-pub(super) const ONE_BY_ONE: [(&str, &str); 4] =
-    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
+/// grown. A plan that cannot do without what is off here must at least not be compiled. And as no group's size changes what
+/// is best, no plan is made twice.
+pub(super) const ONE_BY_ONE: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 /// The longest a group may take, with its connection and the wait for the lock: below a caller's
 /// patience, which also counts the wait for the group before.
 const COMMIT: Duration = Duration::from_millis(4_500);
