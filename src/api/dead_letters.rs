@@ -67,7 +67,7 @@ fn view(letter: &DeadLetter) -> Value {
         "tokenIn": letter.token_in,
         "tokenOut": letter.token_out,
         "txHash": letter.signature,
-        "setAside": views::set_aside(&letter.aside),
+        "setAside": views::SetAsideView::of(&letter.aside),
         "createdAt": timestamp(letter.created_at),
     })
 }

@@ -19,12 +19,12 @@ use super::{
     openapi::{
         IdempotencyKey, OrderIdInPath,
         refusals::{Cancelling, Finding, Listing, Submitting},
-        shapes::{OrderInFull, OrderView, OrdersPage, Submitted},
+        shapes::{OrderInFull, OrdersPage, Submitted},
         tag,
         words::{BaseAmount, SlippageBps, TokenName, UiAmount, WalletAddress},
     },
     paging::{PageSize, before},
-    views,
+    views::{self, OrderView},
 };
 use crate::{
     domain::{AmountText, Dialect, ErrorCode, Order, OrderId, OrderKind, OrderRequest, Rules, Status},
@@ -245,7 +245,7 @@ pub async fn list(State(state): State<ApiState>, Params(params): Params<ListPara
     };
     let (orders, next_cursor) = size.cut(orders, id);
     let view = |listed: &Result<Order, Unreadable>| match listed {
-        Ok(order) => state.views().order(order),
+        Ok(order) => json!(state.views().order(order)),
         Err(unreadable) => views::unreadable(unreadable),
     };
     let orders: Vec<_> = orders.iter().map(view).collect();

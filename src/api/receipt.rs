@@ -35,7 +35,7 @@ pub async fn receipt(State(state): State<ApiState>, IdInPath(id): IdInPath) -> R
 }
 
 fn write(views: &Views, order: &Order, history: &[StoredEvent], attempts: &[AttemptRow]) -> Value {
-    let mut view = views.order(order);
+    let mut view = json!(views.order(order));
     let route = history.iter().rev().find_map(|event| match &event.event {
         OrderEvent::Routed { route, .. } => Some(route),
         _ => None,

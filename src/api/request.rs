@@ -1,7 +1,7 @@
 //! Request envelope: what every request goes through, whichever handler answers it.
 //!
-//! Owns request ids, the tracing span, the time-out, the origin rule and the writing of error bodies. Never knows
-//! what a request is about.
+//! Owns request ids, the tracing span, the time-out, the origin rule, the writing of error bodies and the headers that
+//! every answer has. Never knows what a request is about.
 
 use std::time::Duration;
 
@@ -60,8 +60,11 @@ pub async fn envelope(State(state): State<ApiState>, request: Request, next: Nex
             response.headers_mut().extend(allow.map(|methods| (header::ALLOW, methods)));
         }
         tracing::debug!(status = response.status().as_u16(), "answered");
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(value) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(REQUEST_ID, value);
+            headers.insert(REQUEST_ID, value);
         }
         if state.options().cors {
             origin::share(&mut response, &origin);

@@ -5,7 +5,7 @@
 use axum::{
     Router,
     http::{Method, Uri},
-    middleware::{from_fn_with_state, map_response},
+    middleware::from_fn_with_state,
     routing::get,
 };
 use serde_json::json;
@@ -72,7 +72,6 @@ pub fn router(state: ApiState) -> Router {
         .merge(keyed)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(map_response(no_sniffing))
         .layer(from_fn_with_state(state.clone(), request::envelope))
         .with_state(state)
 }
@@ -90,13 +89,6 @@ async fn no_method(method: Method, uri: Uri) -> ApiError {
         Shape::V1 => ApiError::new(ErrorCode::MethodNotAllowed, format!("this path does not take {method}")),
         Shape::Compat => no_route(method, uri).await,
     }
-}
-
-async fn no_sniffing(mut response: axum::response::Response) -> axum::response::Response {
-    use axum::http::{HeaderValue, header};
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]

@@ -8,12 +8,9 @@ use serde_json::{Value, json};
 use super::{
     ApiError, ApiState,
     openapi::{refusals, shapes::Wallets, tag},
-    views::{amount, timestamp},
+    views::{amount, sol, timestamp},
 };
-use crate::{
-    domain::{BaseUnits, Lamports, SOL_DECIMALS},
-    engine::holdings::{Holding, TokenHolding},
-};
+use crate::engine::holdings::{Holding, TokenHolding};
 
 /// `GET /v1/wallets`: every wallet that may pay for an order. `wallets` is null where another process has the keys.
 #[utoipa::path(
@@ -50,8 +47,4 @@ fn token(held: &TokenHolding) -> Value {
         "balance": amount(held.balance, decimals),
         "reserved": amount(held.reserved, decimals),
     })
-}
-
-fn sol(lamports: Lamports) -> Value {
-    amount(BaseUnits::new(lamports.get()), SOL_DECIMALS)
 }

@@ -63,7 +63,7 @@ pub mod tag {
         (name = tag::OLDER, description = "The paths and words of older order engines, on the same orders"),
     ),
     components(schemas(
-        shapes::Refused, shapes::RefusedOlder, shapes::OrderView, shapes::Rehearsal, shapes::webhooks::WebhookMade,
+        shapes::Refused, shapes::RefusedOlder, super::views::OrderView, shapes::Rehearsal, shapes::webhooks::WebhookMade,
         words::TokenName, words::WalletAddress, words::UiAmount, words::BaseAmount, words::SlippageBps, words::EventName,
     ))
 )]

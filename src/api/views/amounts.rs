@@ -2,10 +2,12 @@
 //!
 //! Owns their text. Calculates in integers, rounds down, and gives digits up only where an older client wants a number.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::ToSchema;
 
-use crate::domain::{BaseUnits, Fill};
+use crate::domain::{BaseUnits, Fill, Lamports, SOL_DECIMALS};
 
 /// Digits of a price that mean something.
 const SIGNIFICANT_DIGITS: usize = 12;
@@ -13,8 +15,34 @@ const SIGNIFICANT_DIGITS: usize = 12;
 const MOST_DECIMALS: usize = 24;
 
 /// An amount in both of its forms.
-pub fn amount(amount: BaseUnits, decimals: u8) -> Value {
-    json!({ "base": amount, "ui": amount.to_ui(decimals) })
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amount {
+    /// Base units.
+    base: BaseUnits,
+    /// Whole tokens, as a decimal.
+    #[schema(example = "1.5")]
+    ui: String,
+}
+
+/// Both sides of a swap.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sides {
+    /// What is paid.
+    pub amount_in: Amount,
+    /// What is received.
+    pub amount_out: Amount,
+}
+
+/// An amount of a token with so many decimals.
+pub fn amount(amount: BaseUnits, decimals: u8) -> Amount {
+    Amount { base: amount, ui: amount.to_ui(decimals) }
+}
+
+/// Lamports as SOL.
+pub fn sol(lamports: Lamports) -> Amount {
+    amount(BaseUnits::new(lamports.get()), SOL_DECIMALS)
 }
 
 /// What one whole input token brought in whole output tokens: 12 significant digits, rounded down. `None` when
@@ -60,6 +88,8 @@ pub fn timestamp(at: OffsetDateTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn fill(amount_in: u64, amount_out: u64) -> Fill {
@@ -93,6 +123,6 @@ mod tests {
 
     #[test]
     fn an_amount_is_given_in_base_units_and_whole_tokens() {
-        assert_eq!(amount(BaseUnits::new(1_500_000), 6), json!({ "base": "1500000", "ui": "1.5" }));
+        assert_eq!(json!(amount(BaseUnits::new(1_500_000), 6)), json!({ "base": "1500000", "ui": "1.5" }));
     }
 }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use solana_sdk::signature::Signature;
 
 pub use self::{
-    amounts::{amount, number, price, ratio, timestamp},
-    order::{set_aside, unreadable},
+    amounts::{Amount, amount, number, price, ratio, sol, timestamp},
+    order::{Mode, OrderFields, OrderView, SetAsideView, unreadable},
 };
 use crate::domain::Rules;
 

@@ -4,10 +4,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Views, amount};
+use super::{
+    Views,
+    amounts::{amount, sol},
+};
 use crate::{
     chain::transaction::WRAPPED_SOL,
-    domain::{BaseUnits, Lamports, NewOrder, SOL_DECIMALS},
+    domain::NewOrder,
     engine::rehearsal::{Rehearsed, Simulated},
 };
 
@@ -38,8 +41,8 @@ fn funds(asked: &NewOrder, it: &Simulated) -> Value {
         "solFree": sol(it.reservation.balance_lamports),
     });
     if asked.token_in.mint != WRAPPED_SOL {
-        funds["tokenNeeded"] = amount(it.reservation.amount, asked.token_in.decimals);
-        funds["tokenFree"] = amount(it.reservation.balance, asked.token_in.decimals);
+        funds["tokenNeeded"] = json!(amount(it.reservation.amount, asked.token_in.decimals));
+        funds["tokenFree"] = json!(amount(it.reservation.balance, asked.token_in.decimals));
     }
     funds
 }
@@ -55,8 +58,4 @@ fn simulation(asked: &NewOrder, it: &Simulated) -> Value {
         "paid": fill.map(|fill| amount(fill.amount_in, asked.token_in.decimals)),
         "received": fill.map(|fill| amount(fill.amount_out, asked.token_out.decimals)),
     })
-}
-
-fn sol(lamports: Lamports) -> Value {
-    amount(BaseUnits::new(lamports.get()), SOL_DECIMALS)
 }

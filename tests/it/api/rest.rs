@@ -89,6 +89,7 @@ async fn every_bad_order_is_refused_with_its_code_and_leaves_nothing_behind() {
         assert_eq!((answer.status, answer.code()), (*status, *code), "{body:.200} {answer:?}");
         assert!(answer.body["error"]["message"].as_str().is_some_and(|message| message.len() > 10), "{answer:?}");
         assert_eq!(answer.body["error"]["request_id"], answer.header("x-request-id"));
+        assert_eq!((answer.header("x-content-type-options"), answer.header("cache-control")), ("nosniff", "no-store"));
     }
     let plain = served.request("POST", ORDERS).header("content-type", "text/plain").body(with(r#""amountIn":1"#));
     let answer = served.send(plain).await;

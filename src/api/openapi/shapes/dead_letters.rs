@@ -2,8 +2,10 @@
 
 use utoipa::ToSchema;
 
-use super::orders::SetAsideView;
-use crate::domain::{OrderId, Status};
+use crate::{
+    api::views::SetAsideView,
+    domain::{OrderId, Status},
+};
 
 /// An order that waits for a person.
 #[derive(ToSchema)]
@@ -15,7 +17,7 @@ pub struct DeadLetterView {
     token_out: String,
     #[schema(required)]
     tx_hash: Option<String>,
-    set_aside: SetAsideView,
+    set_aside: SetAsideView<'static>,
     #[schema(format = DateTime)]
     created_at: String,
 }

@@ -1,10 +1,9 @@
-//! Shapes: the JSON that `views`, `receipt` and `health` write, as types for the description.
+//! Shapes: the JSON that is written without a type of its own, as types for the description.
 //!
 //! They are never built: that answers really look like this is checked against a running daemon. Amounts, events and
 //! codes are the domain's own types.
 #![expect(dead_code, reason = "described, never built")]
 
-mod amounts;
 mod dead_letters;
 mod orders;
 mod receipt;
@@ -16,7 +15,7 @@ pub mod webhooks;
 
 pub use self::{
     dead_letters::{DeadLettersPage, Replayed},
-    orders::{OrderInFull, OrderView, OrdersPage, Submitted},
+    orders::{OrderInFull, OrdersPage, Submitted},
     receipt::Receipt,
     refused::{Refused, RefusedOlder},
     routes::{Rehearsal, RouteView, Tokens},

@@ -7,132 +7,16 @@ use utoipa::{
     openapi::{Content, Ref, RefOr, Response, ResponseBuilder, Schema, link::Link, schema::AnyOfBuilder},
 };
 
-use super::amounts::{Amount, Mode, Sides};
 use crate::{
-    api::openapi::text_header,
-    domain::{
-        Attempt, Bps, Dialect, ErrorCode, Failure, OrderId, OrderKind, Poison, PoolWish, Slot, Status, StoredEvent,
-        VenueId,
-    },
+    api::{openapi::text_header, views::OrderView},
+    domain::{Attempt, ErrorCode, OrderId, Status, StoredEvent},
 };
-
-/// An order as it stands.
-#[derive(ToSchema)]
-pub struct OrderView {
-    #[serde(flatten)]
-    order: OrderFields,
-    /// Signatures made so far.
-    signatures: u8,
-}
-
-/// What orders and receipts have in common.
-#[derive(ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct OrderFields {
-    id: OrderId,
-    kind: OrderKind,
-    /// Whose words the order was posted in.
-    dialect: Dialect,
-    status: Status,
-    token_in: String,
-    token_out: String,
-    mint_in: String,
-    mint_out: String,
-    mode: Mode,
-    /// What is paid: exact, or what was moved once that is known.
-    #[schema(required)]
-    amount_in: Option<Amount>,
-    /// What is received: exact, or what was moved once that is known.
-    #[schema(required)]
-    amount_out: Option<Amount>,
-    /// What the quote promised that is being executed, or was.
-    #[schema(required)]
-    quoted: Option<Sides>,
-    /// What was really moved, read back from the chain.
-    #[schema(required)]
-    filled: Option<Sides>,
-    /// The least output that the chain lets through, with an exact input.
-    #[schema(required)]
-    min_out: Option<Amount>,
-    /// The most input that the chain lets through, with an exact output.
-    #[schema(required)]
-    max_in: Option<Amount>,
-    slippage_bps: Bps,
-    /// Who pays.
-    #[schema(required)]
-    wallet: Option<String>,
-    /// The pool and the direction that its client insists on, if it does.
-    #[schema(required)]
-    pool_wish: Option<PoolWish>,
-    #[schema(required)]
-    venue: Option<VenueId>,
-    /// The signature that may land or has landed.
-    #[schema(required)]
-    tx_hash: Option<String>,
-    #[schema(required)]
-    explorer_url: Option<String>,
-    #[schema(required)]
-    slot: Option<Slot>,
-    /// What the chain charged, in SOL.
-    #[schema(required)]
-    network_fee: Option<Amount>,
-    /// Output per input in whole tokens.
-    #[schema(required)]
-    execution_price: Option<String>,
-    #[schema(required)]
-    failure: Option<Failure>,
-    /// Whether a mock stands where the chain should.
-    simulated: bool,
-    retries: u8,
-    /// Number of events so far.
-    version: u64,
-    /// From then on nothing is signed for it any more.
-    #[schema(required, format = DateTime)]
-    expires_at: Option<String>,
-    /// Said while nobody can say what became of its signature.
-    #[schema(required)]
-    outcome: Option<UnknownOutcome>,
-    /// Why nobody can, and since when.
-    #[schema(required)]
-    unknown: Option<UnknownBecause>,
-    /// Why it waits for a person, if it does.
-    #[schema(required)]
-    set_aside: Option<SetAsideView>,
-    #[schema(format = DateTime)]
-    created_at: String,
-    #[schema(format = DateTime)]
-    updated_at: String,
-}
-
-/// The only word there is for it.
-#[derive(ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UnknownOutcome {
-    Unknown,
-}
-
-/// Why nobody can say what became of a signature.
-#[derive(ToSchema)]
-pub struct UnknownBecause {
-    reason: String,
-    #[schema(format = DateTime)]
-    since: String,
-}
-
-/// Why an order waits for a person.
-#[derive(ToSchema)]
-pub struct SetAsideView {
-    cause: Poison,
-    reason: String,
-    #[schema(format = DateTime)]
-    at: String,
-}
 
 /// An order with everything that is known of it.
 #[derive(ToSchema)]
 pub struct OrderInFull {
     #[serde(flatten)]
-    order: OrderView,
+    order: OrderView<'static>,
     /// Every event, from the first on.
     history: Vec<EventView>,
     /// Every signature, from the first on.
@@ -143,7 +27,7 @@ pub struct OrderInFull {
 #[derive(ToSchema)]
 #[serde(untagged)]
 pub enum ListedOrder {
-    Order(Box<OrderView>),
+    Order(Box<OrderView<'static>>),
     Unreadable(UnreadableOrder),
 }
 

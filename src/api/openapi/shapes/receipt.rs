@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{
-    amounts::Amount,
-    orders::{OrderFields, Outcome},
+use super::orders::Outcome;
+use crate::{
+    api::views::{Amount, OrderFields},
+    domain::{BaseUnits, Bps, Lamports, QuoteOutcome, Slot, VenueId},
 };
-use crate::domain::{BaseUnits, Bps, Lamports, QuoteOutcome, Slot, VenueId};
 
 /// How an order ended, and why.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
     #[serde(flatten)]
-    order: OrderFields,
+    order: OrderFields<'static>,
     /// The router's last decision, as it was made; null when there was none.
     #[schema(required)]
     route: Option<RouteInReceipt>,

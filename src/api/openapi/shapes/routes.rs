@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::amounts::{Amount, Mode};
-use crate::domain::{Bps, Refusal, Slot, Token, VenueId};
+use crate::{
+    api::views::{Amount, Mode},
+    domain::{Bps, Refusal, Slot, Token, VenueId},
+};
 
 /// What an order would do now: the route as a quote shows it, and what a simulation of its transaction said.
 #[derive(ToSchema)]

@@ -2,8 +2,7 @@
 
 use utoipa::ToSchema;
 
-use super::amounts::Amount;
-use crate::domain::Slot;
+use crate::{api::views::Amount, domain::Slot};
 
 /// Every wallet that may pay for an order.
 #[derive(ToSchema)]
