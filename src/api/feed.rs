@@ -2,7 +2,8 @@
 //!
 //! The bus may lose, repeat and reorder, so a message is only a hint: the next event in line is passed on, anything
 //! else makes the feed read the store. Owns the position in the stream and the frames' text, which is written once
-//! for all sockets. Survives outages of store and bus; never drops or invents an event.
+//! for all sockets. Events that come together are passed on together: readers are woken once. Survives outages of store
+//! and bus; never drops or invents an event.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use axum::extract::ws::Utf8Bytes;
+use futures_util::FutureExt;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, broadcast, watch},
     time::{Instant, sleep_until},
@@ -34,6 +36,8 @@ const ORDER_BUFFER: usize = 32;
 /// Events that may wait for those before them, and how long they do before the store is asked for what is missing.
 const EARLY: usize = 1_024;
 const CROSSING: Duration = Duration::from_millis(10);
+/// Events that are passed on together.
+const TOGETHER: usize = 256;
 /// How often the store is looked at although the bus is silent: what a lost message costs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The rest after a failed look; doubles up to `LONGEST_REST`.
@@ -54,7 +58,6 @@ type Sender = broadcast::Sender<Arc<Frame>>;
 /// The feed.
 pub struct Feed {
     views: Views,
-    all: Sender,
     orders: Mutex<HashMap<OrderId, Sender>>,
     recent: Recent,
     catching_up: Semaphore,
@@ -64,12 +67,11 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed that keeps `capacity` frames, for slow subscribers and for those who come back; a subscriber who falls
-    /// further behind is cut off.
+    /// A feed that keeps `capacity` frames, for slow readers and for those who come back; a reader who falls further
+    /// behind is cut off.
     pub fn new(views: Views, capacity: usize) -> Self {
         Self {
             views,
-            all: Sender::new(capacity.max(1)),
             orders: Mutex::default(),
             recent: Recent::new(capacity.max(1)),
             catching_up: Semaphore::new(CATCHING_UP),
@@ -88,28 +90,23 @@ impl Feed {
         &self.views
     }
 
-    /// Hears every frame from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Frame>> {
-        self.all.subscribe()
-    }
-
     /// Hears the frames of one order from now on.
     pub fn subscribe_order(self: &Arc<Self>, id: OrderId) -> OrderReceiver {
         let receiver = self.orders().entry(id).or_insert_with(|| Sender::new(ORDER_BUFFER)).subscribe();
         OrderReceiver { feed: self.clone(), id, receiver }
     }
 
-    /// The position in the stream; waits until the feed runs. Whoever has subscribed before hears everything after
-    /// it: what is stored later is passed on later.
+    /// The position in the stream; waits until the feed runs. What is stored later is passed on later.
     pub async fn position(&self) -> u64 {
+        self.beyond(None).await
+    }
+
+    /// The position once it is beyond `seen`. Cancel-safe.
+    pub async fn beyond(&self, seen: Option<u64>) -> u64 {
         let mut position = self.position.subscribe();
-        loop {
-            if let Some(cursor) = *position.borrow_and_update() {
-                return cursor;
-            }
-            // The sender lives in `self`, so this cannot fail.
-            let _ = position.changed().await;
-        }
+        let reached = position.wait_for(|position| *position > seen).await;
+        // The sender lives in `self`, so this cannot fail.
+        reached.ok().and_then(|position| *position).unwrap_or_default()
     }
 
     /// Whether events up to this cursor have been passed on. `false` may also mean that the feed lags behind the store.
@@ -117,9 +114,9 @@ impl Feed {
         self.position.borrow().is_some_and(|position| cursor <= position)
     }
 
-    /// Every frame with a cursor above `seen`, as far as it was passed on; `None` when some of them are forgotten.
-    pub fn recent(&self, seen: u64) -> Option<Vec<Arc<Frame>>> {
-        self.recent.after(seen)
+    /// The first `most` frames with a cursor above `seen`, of those that were passed on; `None` when some are forgotten.
+    pub fn recent(&self, seen: u64, most: usize) -> Option<Vec<Arc<Frame>>> {
+        self.recent.after(seen, most)
     }
 
     /// A turn to read the store, for whoever has much to catch up on. Cancel-safe.
@@ -162,28 +159,33 @@ impl Feed {
         let (mut early, mut crossing) = (BTreeMap::new(), None);
         loop {
             let look = tokio::select! {
-                message = next(&mut heard) => match message {
-                    Some(BusMessage::Event(event)) if event.cursor <= last => false,
-                    Some(BusMessage::Event(event)) if early.len() < EARLY => {
-                        early.insert(event.cursor, event);
-                        while let Some(event) = early.remove(&(last + 1)) {
-                            last = event.cursor;
-                            self.pass_on(event);
+                message = next(&mut heard) => {
+                    let (mut message, mut in_line, mut missed) = (Some(message), Vec::new(), false);
+                    while let Some(next_one) = message {
+                        match next_one {
+                            Some(BusMessage::Event(event)) if event.cursor <= last => {}
+                            Some(BusMessage::Event(event)) if early.len() < EARLY => {
+                                early.insert(event.cursor, event);
+                                while let Some(event) = early.remove(&(last + 1)) {
+                                    last = event.cursor;
+                                    in_line.push(event);
+                                }
+                            }
+                            Some(_) => missed = true,
+                            None => heard = None,
                         }
-                        // Two processes' messages cross now and then: what is missing is mostly on its way.
-                        crossing = match early.is_empty() {
-                            true => None,
-                            false => crossing.or_else(|| Some(Instant::now() + CROSSING)),
-                        };
-                        false
+                        let goes_on = heard.is_some() && !missed && in_line.len() < TOGETHER;
+                        message = if goes_on { next(&mut heard).now_or_never() } else { None };
                     }
+                    self.pass_on(in_line);
+                    // Two processes' messages cross now and then: what is missing is mostly on its way.
+                    crossing = match early.is_empty() {
+                        true => None,
+                        false => crossing.or_else(|| Some(Instant::now() + CROSSING)),
+                    };
                     // While the store fails, its rest decides when to look again.
-                    Some(_) => !failing,
-                    None => {
-                        heard = None;
-                        false
-                    }
-                },
+                    missed && !failing
+                }
                 () = sleep_until(crossing.filter(|_| !failing).map_or(next_look, |at: Instant| at.min(next_look))) => {
                     if heard.is_none() {
                         heard = Some(bus.subscribe());
@@ -221,31 +223,31 @@ impl Feed {
         loop {
             let page = store.events_since(*last, PAGE).await?;
             let is_last = page.len() < PAGE as usize;
-            for event in page {
-                *last = event.cursor;
-                self.pass_on(Arc::new(event));
-            }
+            *last = page.last().map_or(*last, |event| event.cursor);
+            self.pass_on(page.into_iter().map(Arc::new).collect());
             if is_last {
                 return Ok(());
             }
         }
     }
 
-    fn pass_on(&self, event: Arc<StoredEvent>) {
-        // The position first: who subscribes and then reads it hears exactly what comes after it.
-        self.position.send_replace(Some(event.cursor));
-        if event.status.is_terminal() && !matches!(event.event, OrderEvent::Settled { .. }) {
-            self.drain.note_end();
+    fn pass_on(&self, events: Vec<Arc<StoredEvent>>) {
+        let Some(last) = events.last().map(|event| event.cursor) else { return };
+        let frames: Vec<_> = events.into_iter().map(|event| self.frame(event)).collect();
+        {
+            let followers = self.orders();
+            for frame in &frames {
+                if let Some(follower) = followers.get(&frame.event.order_id) {
+                    let _ = follower.send(frame.clone()); // an error says that nobody listens
+                }
+            }
         }
-        let follower = self.orders().get(&event.order_id).cloned();
-        let frame = self.frame(event);
-        // Before it is sent: who subscribes and then reads what is recent misses nothing in between.
-        self.recent.push(frame.clone());
-        // An error says that nobody listens.
-        if let Some(follower) = follower {
-            let _ = follower.send(frame.clone());
-        }
-        let _ = self.all.send(frame);
+        let is_end =
+            |event: &StoredEvent| event.status.is_terminal() && !matches!(event.event, OrderEvent::Settled { .. });
+        frames.iter().filter(|frame| is_end(&frame.event)).for_each(|_| self.drain.note_end());
+        self.recent.push(frames);
+        // After that, so that who is told of the position finds what came before it.
+        self.position.send_replace(Some(last));
     }
 
     fn orders(&self) -> MutexGuard<'_, HashMap<OrderId, Sender>> {

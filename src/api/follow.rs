@@ -1,7 +1,7 @@
 //! Follow: one reader's way through the events, stored ones first, then live ones, each once and in order.
 //!
-//! Owns the seam between the store and the feed: it subscribes first and reads the store then, so that what is stored
-//! in between is heard twice and told once. Never sends anything.
+//! Owns the seam between the store and the feed: what is stored while the store is read is heard twice and told once.
+//! Never sends anything.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use solana_sdk::pubkey::Pubkey;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::error::RecvError;
 
 use super::feed::{Feed, Frame, OrderReceiver};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     store::{SharedStore, StoreError},
 };
 
-/// Events that one reader takes from the store at once, and holds until they are told: thousands may do so.
+/// Events that one reader takes at once, and holds until they are told: thousands may do so.
 const PAGE: u32 = 100;
 /// Orders whose owner is remembered by one reader.
 const OWNERS: usize = 10_000;
@@ -98,7 +98,7 @@ pub struct Follow {
 
 enum Scope {
     Order { id: OrderId, receiver: OrderReceiver, seq: u64 },
-    All { filter: Filter, receiver: broadcast::Receiver<Arc<Frame>> },
+    All { filter: Filter },
 }
 
 impl Follow {
@@ -112,10 +112,8 @@ impl Follow {
 
     /// The events of all orders with a cursor above `since`, or from now on.
     pub async fn matching(feed: Arc<Feed>, store: SharedStore, filter: Filter, since: Option<u64>) -> Self {
-        let receiver = feed.subscribe();
         let now = feed.position().await;
-        let scope = Scope::All { filter, receiver };
-        Self::new(feed, store, scope, since.unwrap_or(now), since.is_some())
+        Self::new(feed, store, Scope::All { filter }, since.unwrap_or(now), since.is_some())
     }
 
     fn new(feed: Arc<Feed>, store: SharedStore, scope: Scope, seen: u64, store_first: bool) -> Self {
@@ -146,37 +144,44 @@ impl Follow {
                 self.read_store().await?;
                 continue;
             }
-            let received = match &mut self.scope {
-                Scope::Order { receiver, .. } => receiver.recv().await,
-                Scope::All { receiver, .. } => receiver.recv().await,
-            };
-            match received {
-                Ok(frame) if frame.event.cursor <= self.seen => {}
-                Ok(frame) => {
-                    self.seen = frame.event.cursor;
-                    self.live = true;
-                    match &mut self.scope {
-                        Scope::Order { seq, .. } => *seq = frame.event.seq,
-                        Scope::All { filter, .. } if !filter.concerns(&frame.event) => continue,
-                        Scope::All { .. } => {}
+            match &mut self.scope {
+                Scope::Order { receiver, seq, .. } => match receiver.recv().await {
+                    Ok(frame) if frame.event.cursor <= self.seen => {}
+                    Ok(frame) => {
+                        self.seen = frame.event.cursor;
+                        *seq = frame.event.seq;
+                        self.waiting.push_back(frame);
                     }
-                    self.waiting.push_back(frame);
-                }
-                Err(RecvError::Lagged(_)) => match self.scope {
                     // One order's events are few: the store has what was missed.
-                    Scope::Order { .. } => self.store_first = true,
-                    // Missed while the store was read, so the store has it.
-                    Scope::All { .. } if !self.live => self.store_first = true,
-                    Scope::All { .. } => return Err(Lost::Behind),
+                    Err(RecvError::Lagged(_)) => self.store_first = true,
+                    Err(RecvError::Closed) => return Err(Lost::Closed),
                 },
-                Err(RecvError::Closed) => return Err(Lost::Closed),
+                Scope::All { .. } => {
+                    self.feed.beyond(Some(self.seen)).await;
+                    match self.feed.recent(self.seen, PAGE as usize) {
+                        Some(frames) => {
+                            self.live = true;
+                            self.take(frames);
+                        }
+                        // Missed while the store was read, so the store has it.
+                        None if !self.live => self.store_first = true,
+                        None => return Err(Lost::Behind),
+                    }
+                }
             }
         }
     }
 
+    /// Takes frames of all orders, in their turn.
+    fn take(&mut self, frames: Vec<Arc<Frame>>) {
+        let Scope::All { filter } = &self.scope else { return };
+        self.seen = frames.last().map_or(self.seen, |frame| frame.event.cursor);
+        self.waiting.extend(frames.into_iter().filter(|frame| filter.concerns(&frame.event)));
+    }
+
     /// Whether an event is told, now that it is its turn. An order's owner is read once: `routed` tells a later one.
     async fn wants(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
-        let Scope::All { filter, .. } = &self.scope else { return Ok(true) };
+        let Scope::All { filter } = &self.scope else { return Ok(true) };
         let Some(wallet) = filter.wallet else { return Ok(true) };
         let owner = match (&event.event, self.owners.get(&event.order_id)) {
             (OrderEvent::Routed { wallet: Some(owner), .. }, _) => Some(*owner),
@@ -202,11 +207,10 @@ impl Follow {
                 self.waiting.extend(wanted.map(|event| self.feed.frame(Arc::new(event))));
                 self.store_first = false;
             }
-            Scope::All { filter, .. } => {
-                if let Some(frames) = self.feed.recent(self.seen) {
+            Scope::All { filter } => {
+                if let Some(frames) = self.feed.recent(self.seen, PAGE as usize) {
                     self.store_first = false;
-                    self.seen = frames.last().map_or(self.seen, |frame| frame.event.cursor);
-                    self.waiting.extend(frames.into_iter().filter(|frame| filter.concerns(&frame.event)));
+                    self.take(frames);
                 } else {
                     let _turn = self.feed.turn().await;
                     let events = self.store.events_since(self.seen, PAGE).await?;

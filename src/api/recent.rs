@@ -22,24 +22,25 @@ impl Recent {
         Self { most, frames: Mutex::new(VecDeque::new()) }
     }
 
-    /// Takes in the next frame.
-    pub fn push(&self, frame: Arc<Frame>) {
+    /// Takes in the next frames.
+    pub fn push(&self, next: Vec<Arc<Frame>>) {
         let mut frames = self.frames();
-        if frames.len() >= self.most {
-            frames.pop_front();
-        }
-        frames.push_back(frame);
+        frames.extend(next);
+        let too_many = frames.len().saturating_sub(self.most);
+        let forgotten: Vec<_> = frames.drain(..too_many).collect();
+        drop(frames);
+        drop(forgotten); // readers need not wait for that
     }
 
-    /// All frames with a cursor above `seen`, or `None` when some of them may be forgotten.
-    pub fn after(&self, seen: u64) -> Option<Vec<Arc<Frame>>> {
+    /// The first `most` frames with a cursor above `seen`, or `None` when some of them may be forgotten.
+    pub fn after(&self, seen: u64, most: usize) -> Option<Vec<Arc<Frame>>> {
         let frames = self.frames();
         let oldest = frames.front()?.event.cursor;
         if oldest > seen.saturating_add(1) {
             return None;
         }
         let told = frames.partition_point(|frame| frame.event.cursor <= seen);
-        Some(frames.range(told..).cloned().collect())
+        Some(frames.range(told..).take(most).cloned().collect())
     }
 
     fn frames(&self) -> MutexGuard<'_, VecDeque<Arc<Frame>>> {
@@ -73,17 +74,17 @@ mod tests {
     fn what_is_recent_has_no_gap_or_is_not_given() {
         let recent = Recent::new(3);
         let after = |seen| {
-            let frames = recent.after(seen)?;
+            let frames = recent.after(seen, 3)?;
             Some(frames.iter().map(|frame| frame.event.cursor).collect::<Vec<_>>())
         };
         assert_eq!(after(0), None, "nothing is known yet");
-        for cursor in 5..=8 {
-            recent.push(frame(cursor));
-        }
+        recent.push(vec![frame(5)]);
+        recent.push((6..=8).map(frame).collect());
         assert_eq!(after(4), None, "5 is forgotten");
         assert_eq!(after(5), Some(vec![6, 7, 8]));
         assert_eq!(after(7), Some(vec![8]));
         assert_eq!(after(8), Some(vec![]));
         assert_eq!(after(u64::MAX), Some(vec![]));
+        assert_eq!(recent.after(5, 2).map(|frames| frames.len()), Some(2));
     }
 }
