@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The most writes of one group: keeps one transaction, and what a refused group costs, small.
-const GROUP: usize = 256;
+const GROUP: usize = 1_024;
 /// Writes that may wait for the writer before callers wait for room.
 const WAITING: usize = 4_096;
 /// The longest a caller waits, for room and for the commit together.
