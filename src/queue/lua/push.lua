@@ -15,16 +15,26 @@ end
 local depth = redis.call('XLEN', stream)
 if depth == 0 then redis.call('DEL', index) end
 
+local PIECE = 1000 -- as many as a call can take with ease
 local missing, seen = {}, {}
-for i = 4, #ARGV do
-  local order = ARGV[i]
-  if not seen[order] and not is_there(redis.call('HGET', index, order)) then
-    missing[#missing + 1] = order
+for first = 4, #ARGV, PIECE do
+  local newest = redis.call('HMGET', index, unpack(ARGV, first, math.min(first + PIECE - 1, #ARGV)))
+  for i, entry in ipairs(newest) do
+    local order = ARGV[first + i - 1]
+    if not seen[order] and not is_there(entry) then missing[#missing + 1] = order end
+    seen[order] = true
   end
-  seen[order] = true
 end
 if #missing > 0 and depth + #missing > bound then return -1 end
+
+local added = {}
 for _, order in ipairs(missing) do
-  redis.call('HSET', index, order, redis.call('XADD', stream, '*', 'order', order))
+  added[#added + 1] = order
+  added[#added + 1] = redis.call('XADD', stream, '*', 'order', order)
+  if #added >= PIECE then
+    redis.call('HSET', index, unpack(added))
+    added = {}
+  end
 end
+if #added > 0 then redis.call('HSET', index, unpack(added)) end
 return #missing
