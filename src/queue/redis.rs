@@ -50,12 +50,15 @@ pub struct RedisQueue {
     lease: Duration,
     max_depth: u64,
     reading: Mutex<Reading>,
-    /// When the jobs were counted last, and how many there were and were pushed since.
-    counted: std::sync::Mutex<Option<(Instant, u64)>>,
+    counted: Arc<Counted>,
+    counts: Gather<(), Result<u64, LinkError>>,
     /// Whether the batch that an order became part of was queued; false when the bound forbids it.
     pushes: Gather<OrderId, Result<bool, LinkError>>,
     acks: Gather<Claim, Result<(), LinkError>>,
 }
+
+/// When the jobs were counted last, and how many there were and were pushed since.
+type Counted = std::sync::Mutex<Option<(Instant, u64)>>;
 
 /// The one read that is under way. It outlives the `claim` that began it: what it brings goes to the next caller.
 #[derive(Default)]
@@ -121,16 +124,30 @@ impl RedisQueue {
                 }
             }
         });
+        let counted = Arc::new(Counted::default());
+        let counts = Gather::start({
+            let (link, keys, counted) = (commands.clone(), keys.clone(), counted.clone());
+            move |_| {
+                let (link, keys, counted) = (link.clone(), keys.clone(), counted.clone());
+                async move {
+                    let at = Instant::now();
+                    let depth = count(&link, &keys).await?;
+                    *lock(&counted) = Some((at, depth));
+                    Ok(depth)
+                }
+            }
+        });
         Ok(Self {
             keys,
             commands,
             pushes,
             acks,
+            counted,
+            counts,
             reads: Arc::new(RedisLink::new(client)),
             lease: options.lease,
             max_depth,
             reading: Mutex::default(),
-            counted: std::sync::Mutex::default(),
         })
     }
 
@@ -204,7 +221,7 @@ impl RedisQueue {
 #[async_trait]
 impl JobQueue for RedisQueue {
     async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError> {
-        if let Some((_, depth)) = self.counted().as_mut() {
+        if let Some((_, depth)) = lock(&self.counted).as_mut() {
             *depth += ids.len() as u64;
         }
         if let [id] = ids {
@@ -264,18 +281,15 @@ impl JobQueue for RedisQueue {
     }
 
     async fn depth(&self) -> Result<u64, QueueError> {
-        Ok(self.commands.query(cmd("XLEN").arg(&self.keys.stream)).await?)
+        Ok(count(&self.commands, &self.keys).await?)
     }
 
     async fn depth_lately(&self) -> Result<u64, QueueError> {
-        let counted = *self.counted();
+        let counted = *lock(&self.counted);
         if let Some((_, depth)) = counted.filter(|(at, _)| at.elapsed() < COUNT_HOLDS) {
             return Ok(depth);
         }
-        let at = Instant::now();
-        let depth = self.depth().await?;
-        *self.counted() = Some((at, depth));
-        Ok(depth)
+        Ok(self.counts.call(()).await.unwrap_or(Err(LinkError::TimedOut))?)
     }
 
     async fn ping(&self) -> Result<(), QueueError> {
@@ -284,11 +298,6 @@ impl JobQueue for RedisQueue {
 }
 
 impl RedisQueue {
-    fn counted(&self) -> MutexGuard<'_, Option<(Instant, u64)>> {
-        // Nothing panics while holding it.
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The claims on what was read, but for what is lost again or no job.
     async fn claims(&self, entries: Vec<(Entry, Instant)>) -> Vec<Claim> {
         // What was left lying since it was read may be somebody else's by now.
@@ -316,6 +325,16 @@ impl RedisQueue {
         }
         claims
     }
+}
+
+/// How many jobs there are.
+async fn count(link: &RedisLink, keys: &Keys) -> Result<u64, LinkError> {
+    link.query(cmd("XLEN").arg(&keys.stream)).await
+}
+
+fn lock(counted: &Counted) -> MutexGuard<'_, Option<(Instant, u64)>> {
+    // Nothing panics while holding it.
+    counted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Claim {

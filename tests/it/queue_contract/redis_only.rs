@@ -2,12 +2,12 @@
 
 use std::error::Error;
 
+use futures_util::future::join_all;
 use swapd::{
     domain::OrderId,
     queue::{self, QueueError, QueueOptions},
     redis_link::LinkError,
 };
-
 use tokio::time::timeout;
 
 use super::backend::{Backend, LONG, SHORT, claim, ids};
@@ -162,11 +162,24 @@ async fn a_full_server_refuses_new_jobs_and_finishes_the_others() {
     assert_eq!(queue.depth().await.unwrap(), 0);
 }
 
-/// How often scripts were run there so far.
-fn scripts_run(connection: &mut redis::Connection) -> u64 {
+/// How often a command was run there so far.
+fn run(command: &str, connection: &mut redis::Connection) -> u64 {
     let stats: String = redis::cmd("INFO").arg("commandstats").query(connection).unwrap();
-    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls=")).unwrap_or("0");
+    let wanted = format!("cmdstat_{command}:calls=");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&wanted)).unwrap_or("0");
     line.split(',').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn many_who_want_to_know_the_depth_ask_the_server_once() {
+    let server = RedisServer::start(Disk::Fast, &[]);
+    let queue = Backend::redis(server.url()).lease(LONG).open().await;
+    queue.push(&ids(3)).await.unwrap();
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let before = run("xlen", &mut connection);
+    let depths = within_patience("answers", join_all((0..100).map(|_| queue.depth_lately()))).await;
+    assert!(depths.into_iter().all(|depth| depth.unwrap() == 3));
+    assert_eq!(run("xlen", &mut connection) - before, 1);
 }
 
 #[tokio::test]
@@ -176,9 +189,9 @@ async fn a_push_that_the_server_refuses_is_not_sent_again() {
     let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
     queue.push(&ids(1)).await.unwrap();
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut connection).unwrap(); // full from here on
-    let before = scripts_run(&mut connection);
+    let before = run("eval", &mut connection);
     queue.push(&ids(1)).await.unwrap_err();
-    assert_eq!(scripts_run(&mut connection) - before, 1);
+    assert_eq!(run("eval", &mut connection) - before, 1);
 }
 
 #[tokio::test]
@@ -205,10 +218,10 @@ async fn what_was_left_lying_since_it_was_read_is_looked_at_in_one_go() {
         async move { if is_late { Ok(()) } else { Err(()) } }
     })
     .await;
-    let before = scripts_run(&mut connection);
+    let before = run("eval", &mut connection);
     let claims = within_patience("the claims", queue.claim(JOBS)).await.unwrap();
     assert_eq!(claims.iter().map(|claim| claim.order_id).collect::<Vec<_>>(), ids);
-    assert_eq!(scripts_run(&mut connection) - before, 1, "one look at all of them");
+    assert_eq!(run("eval", &mut connection) - before, 1, "one look at all of them");
 }
 
 #[tokio::test]
