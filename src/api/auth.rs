@@ -1,4 +1,4 @@
-//! Authentication: the guard in front of everything that reads or writes orders.
+//! Authentication: who may do what reads or writes orders.
 //!
 //! Owns where a key is looked for and which scope a request needs. What a key allows is `keys`. A key is never logged,
 //! so neither is a query string.
@@ -6,44 +6,39 @@
 use std::convert::Infallible;
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, Request},
     http::{HeaderMap, header, request::Parts},
-    middleware::Next,
-    response::{IntoResponse, Response},
 };
 
 use super::{ApiError, ApiState, keys::Caller, origin};
 use crate::{domain::ErrorCode, store::Scope};
 
-/// The middleware in front of everything but health. The key comes as `Authorization: Bearer <key>` or
-/// `X-API-Key: <key>`; a stream may also bring it as `?token=<key>`, because browsers cannot set a stream's headers.
-/// What the handler needs to know of the caller travels with the request.
-pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+/// Lets a request in, or not. The key comes as `Authorization: Bearer <key>` or `X-API-Key: <key>`; a stream may also
+/// bring it as `?token=<key>`, because browsers cannot set a stream's headers. What the handler needs to know of the
+/// caller travels with the request.
+///
+/// # Errors
+/// When the caller may not do this.
+pub fn admit(state: &ApiState, request: &mut Request) -> Result<(), ApiError> {
     let needed = if request.method().is_safe() { Scope::Read } else { Scope::Trade };
-    let admitted = state.keys().admit(candidate(&request).as_deref()).and_then(|caller| {
-        if caller.is_anyone() && !origin::is_addressed_here(&request) {
-            return Err(ApiError::new(
-                ErrorCode::Forbidden,
-                "without a key the daemon is asked for by a name of this machine only, such as localhost",
-            ));
-        }
-        caller.may(needed).map(|()| caller)
-    });
-    match admitted {
-        Ok(caller) => {
-            tracing::Span::current().record("caller", &*caller.name);
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(refusal) => refusal.into_response(),
+    let caller = state.keys().admit(candidate(request).as_deref())?;
+    if caller.is_anyone() && !origin::is_addressed_here(request) {
+        return Err(ApiError::new(
+            ErrorCode::Forbidden,
+            "without a key the daemon is asked for by a name of this machine only, such as localhost",
+        ));
     }
+    caller.may(needed)?;
+    tracing::Span::current().record("caller", &*caller.name);
+    request.extensions_mut().insert(caller);
+    Ok(())
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().expect("every handler that asks for it is behind the guard").clone())
+        Ok(parts.extensions.get::<Self>().expect("every handler that asks for it is behind a door with a key").clone())
     }
 }
 

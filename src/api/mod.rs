@@ -5,7 +5,7 @@
 //! ```text
 //! server    accepts, within bounds, and ends gracefully     connection  one of them until its end
 //! request   ids, span, time-out, error bodies
-//! origin    which web pages may come in, CORS               auth      the guard; `keys`: who comes in
+//! origin    which web pages may come in, CORS               auth      who a request is from; `keys`: what that allows
 //! routes    which path is whose                             body      reading a JSON body exactly
 //! orders, quotes, tokens         /v1 over REST              views     our own JSON
 //! receipt                        how an order ended, in full     paging  lists by pages

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    ApiError, ApiState,
+    ApiError, ApiState, auth,
     error::Shape,
     origin::{self, Origin},
 };
@@ -26,8 +26,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer id from a client is not taken over: it would fill our logs.
 const LONGEST_REQUEST_ID: usize = 64;
 
-/// The middleware around everything.
-pub async fn envelope(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+/// What a request needs to get through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Nothing.
+    Open,
+    /// A key, where one is demanded.
+    Keyed,
+}
+
+/// The middleware around everything. One for all it does: each costs a request as much as its handler.
+pub async fn envelope(State((door, state)): State<(Door, ApiState)>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let shape = Shape::of(request.uri().path());
     let origin = Origin::of(request.headers(), &state.options().origins);
@@ -42,7 +51,7 @@ pub async fn envelope(State(state): State<ApiState>, request: Request, next: Nex
             Some(refusal) => refusal.into_response(),
             None => match origin::preflight(&request, &origin, state.options().cors) {
                 Some(answer) => answer,
-                None => answer(&state, request, next).await,
+                None => answer(door, &state, request, next).await,
             },
         };
         if let Some(mut error) = response.extensions_mut().remove::<ApiError>() {
@@ -93,8 +102,9 @@ fn count(route: &str, method: &Method, status: StatusCode, took: Duration) {
     metrics::counter!(names::HTTP_REQUESTS, "route" => route, "method" => method, "status" => status).increment(1);
 }
 
-/// The handler's answer, within the bounds of time and of requests in progress. Health is always answered.
-async fn answer(state: &ApiState, request: Request, next: Next) -> Response {
+/// The handler's answer, within the bounds of time and of requests in progress, or why it is not asked. Health is always
+/// answered.
+async fn answer(door: Door, state: &ApiState, mut request: Request, next: Next) -> Response {
     let _room = match request.uri().path() {
         "/health" | "/ready" | "/metrics" => None,
         _ => match state.request_room() {
@@ -102,6 +112,11 @@ async fn answer(state: &ApiState, request: Request, next: Next) -> Response {
             Err(refusal) => return refusal.into_response(),
         },
     };
+    if door == Door::Keyed
+        && let Err(refusal) = auth::admit(state, &mut request)
+    {
+        return refusal.into_response();
+    }
     match tokio::time::timeout(state.options().request_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::timed_out().into_response(),

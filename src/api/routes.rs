@@ -12,8 +12,11 @@ use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    ApiError, ApiState, auth, compat, control, dashboard, dead_letters, error::Shape, health, openapi, orders, quotes,
-    receipt, request, sse, status, stream, tokens, wallets, webhooks,
+    ApiError, ApiState, compat, control, dashboard, dead_letters,
+    error::Shape,
+    health, openapi, orders, quotes, receipt,
+    request::{self, Door},
+    sse, status, stream, tokens, wallets, webhooks,
 };
 use crate::domain::ErrorCode;
 
@@ -66,14 +69,12 @@ fn all_keyed() -> Router<ApiState> {
 
 /// Everything under one roof.
 pub fn router(state: ApiState) -> Router {
-    let keyed =
-        all_keyed().merge(state.metrics().clone().router()).route_layer(from_fn_with_state(state.clone(), auth::guard));
-    all_open()
-        .merge(keyed)
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_method)
-        .layer(from_fn_with_state(state.clone(), request::envelope))
-        .with_state(state)
+    let behind = |door: Door, routes: Router<ApiState>| {
+        let envelope = from_fn_with_state((door, state.clone()), request::envelope);
+        routes.method_not_allowed_fallback(no_method).layer(envelope)
+    };
+    let keyed = all_keyed().merge(state.metrics().clone().router());
+    behind(Door::Open, all_open().fallback(no_route)).merge(behind(Door::Keyed, keyed)).with_state(state)
 }
 
 async fn no_route(method: Method, uri: Uri) -> ApiError {

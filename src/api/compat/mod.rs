@@ -126,7 +126,7 @@ async fn submit(
     fields: &Fields,
     key: Option<&str>,
 ) -> Result<Accepted, ApiError> {
-    // A socket is opened by a GET, for which the guard only asks whether the caller may read.
+    // A socket is opened by a GET, for which the door only asks whether the caller may read.
     caller.may(Scope::Trade)?;
     let mut request = words.request(fields, state.intake().rules(), state.options())?;
     request.expires_in_ms = expiry(fields).map_err(|refused| words.refused(refused.into()))?;
