@@ -84,10 +84,10 @@ impl PushTask {
             tokio::select! {
                 Some(signature) = self.arrivals.recv() => {
                     while let Some((oldest, _)) = lives.pop_front_if(|(_, until)| *until <= Instant::now()) {
-                        socket.unsubscribe(oldest).await?;
+                        socket.unsubscribe(oldest);
                     }
-                    if socket.subscriptions() < MAX_SUBSCRIPTIONS {
-                        socket.subscribe(signature, params(&signature)).await?;
+                    let has_room = socket.subscriptions() < MAX_SUBSCRIPTIONS;
+                    if has_room && socket.subscribe(signature, params(&signature)) {
                         lives.push_back((signature, Instant::now() + subscription_life(self.tip.block_time())));
                     }
                 }
@@ -156,6 +156,23 @@ mod tests {
         node.tell(&late, &json!({}));
         assert_eq!(heard.recv().await, Some(Hint::Of(late)));
         assert_eq!(node.connections(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signature_that_is_handed_in_twice_takes_one_place() {
+        let (node, push, mut heard, _tasks) = scene(Answers::AtOnce).await;
+        let twice = Signature::new_unique();
+        push.subscribe(twice);
+        eventually(|| node.tells_of(&[twice])).await;
+        push.subscribe(twice);
+        let more: Vec<Signature> = (1..MAX_SUBSCRIPTIONS).map(|_| Signature::new_unique()).collect();
+        more.iter().for_each(|signature| push.subscribe(*signature));
+        eventually(|| node.tells_of(&more)).await;
+        node.tell(&twice, &json!({}));
+        assert_eq!(heard.recv().await, Some(Hint::Of(twice)));
+        let last = Signature::new_unique();
+        push.subscribe(last);
+        eventually(|| node.tells_of(&[last])).await;
     }
 
     #[tokio::test(start_paused = true)]

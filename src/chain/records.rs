@@ -166,7 +166,7 @@ impl RecordsTask {
     /// Until the connection ends or falls silent.
     async fn listen(&self, socket: &mut Socket<Pubkey>) -> Result<Infallible, Ended> {
         for wallet in &self.wallets {
-            socket.subscribe(*wallet, params(wallet)).await?;
+            socket.subscribe(*wallet, params(wallet));
         }
         loop {
             tokio::select! {

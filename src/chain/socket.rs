@@ -3,7 +3,8 @@
 //! Owns one connection, what was subscribed to on it, and the rests between one connection and the next. The client
 //! library's own socket gives each subscription a queue, without a bound: it loses the order in which things were told, and
 //! only that order says that a block has been told whole. Ends when the node does not answer, is silent or refuses
-//! something. Never connects by itself, and never says what the words mean.
+//! something. Everything is sent and received in `next`, so whoever listens also speaks. Never connects by itself, and
+//! never says what the words mean.
 
 #[cfg(test)]
 pub(super) mod stub;
@@ -11,7 +12,7 @@ pub(super) mod stub;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
@@ -33,7 +34,8 @@ const NO_DELAY: bool = true;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long one subscription may take to be answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const SEND_WITHIN: Duration = Duration::from_secs(5);
+/// Subscriptions asked for at the same time: the embedded chain loses some of many.
+const AT_ONCE: usize = 4;
 /// Shorter than the time that the daemon gives its tasks to end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// A node that has told nothing for this long is asked whether it is there.
@@ -49,12 +51,23 @@ pub(super) struct Socket<K> {
     /// As in the method `accountSubscribe`.
     kind: &'static str,
     last_request: u64,
+    /// Wanted, with what the method wants, but not asked for yet.
+    waiting: VecDeque<(K, Value)>,
     /// Requests that are not answered yet, the oldest first.
-    asked: BTreeMap<u64, (K, Instant)>,
-    /// By the node's own number.
+    asked: BTreeMap<u64, Asked<K>>,
+    /// By the node's own number. No key is twice among all these: a node may give one number for both.
     subscribed: HashMap<u64, K>,
+    /// Numbers of subscriptions that the node has not been told to end yet.
+    given_up: Vec<u64>,
     heard_at: Instant,
     ping_at: Instant,
+}
+
+struct Asked<K> {
+    key: K,
+    at: Instant,
+    /// False when it was given up meanwhile: then so is the subscription, once it has a number.
+    is_wanted: bool,
 }
 
 /// What a node says.
@@ -95,13 +108,15 @@ impl<K: Copy + Eq> Socket<K> {
         };
         match connected {
             Ok(Ok((stream, _))) => {
-                let (now, asked, subscribed) = (Instant::now(), BTreeMap::new(), HashMap::new());
+                let now = Instant::now();
                 Some(Self {
                     stream,
                     kind,
                     last_request: 0,
-                    asked,
-                    subscribed,
+                    waiting: VecDeque::new(),
+                    asked: BTreeMap::new(),
+                    subscribed: HashMap::new(),
+                    given_up: Vec::new(),
                     heard_at: now,
                     ping_at: now + PING_AFTER,
                 })
@@ -122,51 +137,48 @@ impl<K: Copy + Eq> Socket<K> {
         }
     }
 
-    /// Asks to be told of `key`; `params` is what the method wants.
-    ///
-    /// # Errors
-    /// When the node takes no message any more.
-    pub(super) async fn subscribe(&mut self, key: K, params: Value) -> Result<(), Ended> {
-        let request = self.request("Subscribe", params).await?;
-        self.asked.insert(request, (key, Instant::now()));
-        Ok(())
+    /// Wants to be told of `key` from now on; `params` is what the method wants. False when it is wanted already.
+    pub(super) fn subscribe(&mut self, key: K, params: Value) -> bool {
+        if let Some(asked) = self.asked.values_mut().find(|asked| asked.key == key) {
+            return !std::mem::replace(&mut asked.is_wanted, true);
+        }
+        let is_wanted = self.waiting.iter().map(|(it, _)| it).chain(self.subscribed.values()).any(|it| *it == key);
+        if !is_wanted {
+            self.waiting.push_back((key, params));
+        }
+        !is_wanted
     }
 
-    /// Asks to be told of `key` no more. False when it is not subscribed to, or not yet.
-    ///
-    /// # Errors
-    /// When the node takes no message any more.
-    pub(super) async fn unsubscribe(&mut self, key: K) -> Result<bool, Ended> {
-        let Some(number) = self.forget(key) else { return Ok(false) };
-        self.request("Unsubscribe", json!([number])).await?;
-        Ok(true)
+    /// Wants to be told of `key` no more, and is not from now on.
+    pub(super) fn unsubscribe(&mut self, key: K) {
+        self.waiting.retain(|(it, _)| *it != key);
+        self.asked.values_mut().filter(|asked| asked.key == key).for_each(|asked| asked.is_wanted = false);
+        self.given_up.extend(self.subscribed.extract_if(|_, it| *it == key).map(|(number, _)| number));
     }
 
-    /// Takes in that the node has ended a subscription by itself. Its number, if there was one.
-    pub(super) fn forget(&mut self, key: K) -> Option<u64> {
-        let number = self.subscribed.iter().find(|(_, it)| **it == key).map(|(number, _)| *number)?;
-        self.subscribed.remove(&number);
-        Some(number)
+    /// Takes in that the node has ended a subscription by itself.
+    pub(super) fn forget(&mut self, key: K) {
+        self.subscribed.retain(|_, it| *it != key);
     }
 
     /// How many subscriptions are not answered yet.
     pub(super) fn unanswered(&self) -> usize {
-        self.asked.len()
+        self.waiting.len() + self.asked.len()
     }
 
     /// How many subscriptions there are, with those that are not answered yet.
     pub(super) fn subscriptions(&self) -> usize {
-        self.asked.len() + self.subscribed.len()
+        self.unanswered() + self.subscribed.len()
     }
 
-    /// What the node says next. Cancel-safe.
+    /// What the node says next, once it knows what it is wanted to say. Cancel-safe.
     ///
     /// # Errors
     /// When the node has hung up, is silent, leaves a subscription unanswered, refuses one, or talks nonsense.
     pub(super) async fn next(&mut self) -> Result<News<K>, Ended> {
         loop {
-            let silent_at = self.heard_at + SILENT_AFTER;
-            let overdue_at = self.asked.first_key_value().map(|(_, (_, asked_at))| *asked_at + ANSWER_WITHIN);
+            self.speak().await?;
+            let overdue_at = self.overdue_at();
             tokio::select! {
                 biased; // what has come counts, however late it is looked at
                 message = self.stream.next() => {
@@ -182,13 +194,13 @@ impl<K: Copy + Eq> Socket<K> {
                         Some(Ok(_)) => {}
                     }
                 }
-                () = sleep_until(overdue_at.unwrap_or(silent_at).min(silent_at)) => {
+                () = sleep_until(overdue_at) => {
                     tracing::debug!(kind = self.kind, "the socket does not answer");
                     return Err(Ended);
                 }
                 () = sleep_until(self.ping_at) => {
                     self.ping_at += PING_AFTER;
-                    self.send(Message::Ping(Bytes::new())).await?;
+                    self.hand_over(Message::Ping(Bytes::new())).await?;
                 }
             }
         }
@@ -210,9 +222,13 @@ impl<K: Copy + Eq> Socket<K> {
         }
         let asked = frame.id.and_then(|id| self.asked.remove(&id));
         match (asked, frame.result.as_ref().and_then(Value::as_u64)) {
-            (Some((key, _)), Some(number)) => {
+            (Some(Asked { key, is_wanted: true, .. }), Some(number)) => {
                 self.subscribed.insert(number, key);
                 Ok(Some(News::Subscribed(key)))
+            }
+            (Some(_), Some(number)) => {
+                self.given_up.push(number);
+                Ok(None)
             }
             // The answer about one that was given up, or a notice.
             (None, _) if frame.id.is_some() || frame.error.is_none() => Ok(None),
@@ -223,19 +239,49 @@ impl<K: Copy + Eq> Socket<K> {
         }
     }
 
-    async fn request(&mut self, verb: &str, params: Value) -> Result<u64, Ended> {
+    /// When the node has let us wait for too long.
+    fn overdue_at(&self) -> Instant {
+        let silent_at = self.heard_at + SILENT_AFTER;
+        let unanswered_at = self.asked.first_key_value().map(|(_, asked)| asked.at + ANSWER_WITHIN);
+        unanswered_at.unwrap_or(silent_at).min(silent_at)
+    }
+
+    /// Says what is wanted and what is not wanted any more. Cancel-safe: nothing is taken off its list before the
+    /// connection has it.
+    async fn speak(&mut self) -> Result<(), Ended> {
+        while let Some(number) = self.given_up.last() {
+            let params = json!([number]);
+            self.request("Unsubscribe", &params).await?;
+            self.given_up.pop();
+        }
+        while self.asked.len() < AT_ONCE
+            && let Some((key, params)) = self.waiting.front().cloned()
+        {
+            let request = self.request("Subscribe", &params).await?;
+            self.waiting.pop_front();
+            self.asked.insert(request, Asked { key, at: Instant::now(), is_wanted: true });
+        }
+        in_time(self.overdue_at(), self.stream.flush()).await
+    }
+
+    async fn request(&mut self, verb: &str, params: &Value) -> Result<u64, Ended> {
         self.last_request += 1;
         let method = format!("{}{verb}", self.kind);
         let request = json!({"jsonrpc": "2.0", "id": self.last_request, "method": method, "params": params});
-        self.send(Message::text(request.to_string())).await?;
+        self.hand_over(Message::text(request.to_string())).await?;
         Ok(self.last_request)
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Ended> {
-        match timeout(SEND_WITHIN, self.stream.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Ended),
-        }
+    /// Gives the connection a message, which is sent with the next flush.
+    async fn hand_over(&mut self, message: Message) -> Result<(), Ended> {
+        in_time(self.overdue_at(), self.stream.feed(message)).await
+    }
+}
+
+async fn in_time(until: Instant, sent: impl Future<Output = Result<(), Error>>) -> Result<(), Ended> {
+    match timeout_at(until, sent).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Ended),
     }
 }
 

@@ -38,8 +38,6 @@ const CLOCK: Pubkey = sysvar::clock::ID;
 const MOST_ACCOUNTS: usize = 100;
 /// Where there is no room, an account that nobody asked about for this long makes some.
 const WANTED_FOR: Duration = Duration::from_secs(600);
-/// Subscriptions asked for at the same time: the embedded chain loses some of many.
-const AT_ONCE: usize = 4;
 /// A clock that does not come for this long is a socket that is silent.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// A socket that tells nonsense so often is left for good. Once may be a fork, or a node that has just started.
@@ -200,22 +198,15 @@ impl ToldTask {
 
     /// Until the connection ends.
     async fn listen(&self, socket: &mut Socket<Pubkey>) -> Result<Infallible, End> {
-        let (mut followed, mut waiting) = (HashSet::from([CLOCK]), VecDeque::from([CLOCK]));
+        socket.subscribe(CLOCK, params(&CLOCK));
+        let mut followed = HashSet::from([CLOCK]);
         let mut last_clock = Instant::now();
         self.shared.changed.notify_one(); // what is wanted by now is new here
         loop {
-            while socket.unanswered() < AT_ONCE
-                && let Some(key) = waiting.pop_front()
-            {
-                socket.subscribe(key, params(&key)).await?;
-            }
             tokio::select! {
                 biased; // what has come counts, however late it is looked at
                 news = socket.next() => match news? {
-                    News::Subscribed(key) if followed.contains(&key) => self.shared.lock().book.follow(key),
-                    News::Subscribed(key) => {
-                        socket.unsubscribe(key).await?;
-                    }
+                    News::Subscribed(key) => self.shared.lock().book.follow(key),
                     News::Told(key, change) => {
                         if key == CLOCK {
                             last_clock = Instant::now();
@@ -226,11 +217,12 @@ impl ToldTask {
                 () = self.shared.changed.notified() => {
                     let wanted: HashSet<Pubkey> = self.shared.lock().wanted.keys().copied().chain([CLOCK]).collect();
                     for key in followed.difference(&wanted) {
-                        socket.unsubscribe(*key).await?;
+                        socket.unsubscribe(*key);
                         self.shared.lock().book.forget(key);
                     }
-                    waiting.retain(|key| wanted.contains(key));
-                    waiting.extend(wanted.difference(&followed));
+                    for key in wanted.difference(&followed) {
+                        socket.subscribe(*key, params(key));
+                    }
                     followed = wanted;
                 }
                 () = sleep_until(last_clock + SILENT_AFTER) => return Err(End::Lost),

@@ -6,8 +6,16 @@ use super::{
 };
 
 /// A subscription that nothing is known of but its name.
-async fn subscribe(socket: &mut Socket<u8>, key: u8) {
-    socket.subscribe(key, json!([key.to_string(), {"commitment": "confirmed"}])).await.unwrap();
+fn subscribe(socket: &mut Socket<u8>, key: u8) -> bool {
+    socket.subscribe(key, json!([key.to_string(), {"commitment": "confirmed"}]))
+}
+
+/// Listens until it is so: until then the node has no news.
+async fn quiet_until(socket: &mut Socket<u8>, condition: impl Fn() -> bool) {
+    tokio::select! {
+        news = socket.next() => panic!("{news:?}"),
+        () = stub::eventually(condition) => {}
+    }
 }
 
 async fn scene(answers: Answers) -> (Pubsub, Socket<u8>) {
@@ -16,11 +24,22 @@ async fn scene(answers: Answers) -> (Pubsub, Socket<u8>) {
     (node, socket)
 }
 
+/// The next subscriptions that are taken, the smallest key first: the node takes what it held in no order.
+async fn next_subscribed(socket: &mut Socket<u8>, count: usize) -> Vec<u8> {
+    let mut subscribed = Vec::new();
+    while subscribed.len() < count {
+        let Ok(News::Subscribed(key)) = socket.next().await else { panic!("nothing happens to any of them") };
+        subscribed.push(key);
+    }
+    subscribed.sort_unstable();
+    subscribed
+}
+
 #[tokio::test]
 async fn what_several_subscriptions_are_told_comes_in_the_order_of_the_node() {
     let (node, mut socket) = scene(Answers::AtOnce).await;
     for key in [1, 2, 3] {
-        subscribe(&mut socket, key).await;
+        subscribe(&mut socket, key);
         assert_eq!(socket.next().await, Ok(News::Subscribed(key)));
     }
     let told: Vec<(u8, u64)> = (0..3_000).map(|n| (u8::try_from(n * 7 % 3).unwrap() + 1, n)).collect();
@@ -36,14 +55,14 @@ async fn what_several_subscriptions_are_told_comes_in_the_order_of_the_node() {
 async fn each_subscription_has_its_own_time_to_be_answered() {
     let (node, mut socket) = scene(Answers::Held).await;
     for key in [1, 2, 3] {
-        subscribe(&mut socket, key).await;
-        stub::eventually(|| node.holds(&[key])).await;
+        subscribe(&mut socket, key);
+        quiet_until(&mut socket, || node.holds(&[key])).await;
         tokio::time::advance(ANSWER_WITHIN * 3 / 4).await;
         node.now(Answers::AtOnce);
         assert_eq!(socket.next().await, Ok(News::Subscribed(key)), "longer than {ANSWER_WITHIN:?} altogether");
         node.now(Answers::Held);
     }
-    subscribe(&mut socket, 4).await;
+    subscribe(&mut socket, 4);
     assert_eq!(socket.next().await, Err(Ended), "never answered");
 }
 
@@ -59,23 +78,82 @@ async fn a_node_that_has_nothing_to_tell_is_kept_and_one_that_is_not_there_any_m
 async fn what_was_given_up_is_not_told_any_more() {
     let (node, mut socket) = scene(Answers::AtOnce).await;
     for key in [1, 2] {
-        subscribe(&mut socket, key).await;
+        subscribe(&mut socket, key);
         assert_eq!(socket.next().await, Ok(News::Subscribed(key)));
     }
     node.tell(&1, &json!("on its way"));
-    assert_eq!(socket.unsubscribe(1).await, Ok(true));
-    assert_eq!(socket.unsubscribe(1).await, Ok(false));
+    socket.unsubscribe(1);
+    quiet_until(&mut socket, || !node.tells_of(&[1])).await;
     node.tell(&2, &json!("new"));
     assert_eq!(socket.next().await, Ok(News::Told(2, json!("new"))));
     assert_eq!(socket.subscriptions(), 1);
-    assert!(timeout(Duration::from_millis(1), socket.next()).await.is_err(), "the answer is nobody's news");
-    assert!(!node.tells_of(&[1]));
+}
+
+#[tokio::test]
+async fn what_was_given_up_before_its_answer_is_given_up_by_the_node_too() {
+    let (node, mut socket) = scene(Answers::Held).await;
+    for key in 1..=5 {
+        subscribe(&mut socket, key);
+    }
+    quiet_until(&mut socket, || node.holds(&[1])).await;
+    [1, 5].into_iter().for_each(|key| socket.unsubscribe(key));
+    node.now(Answers::AtOnce);
+    assert_eq!(next_subscribed(&mut socket, 3).await, [2, 3, 4]);
+    quiet_until(&mut socket, || !node.tells_of(&[1])).await;
+    assert!(node.tells_of(&[2, 3, 4]) && !node.tells_of(&[5]));
+    assert_eq!((socket.subscriptions(), socket.unanswered()), (3, 0));
+}
+
+#[tokio::test]
+async fn only_a_few_are_asked_for_at_the_same_time() {
+    let (node, mut socket) = scene(Answers::AtOnce).await;
+    subscribe(&mut socket, 0);
+    assert_eq!(socket.next().await, Ok(News::Subscribed(0)));
+    node.now(Answers::Held);
+    for key in 1..=10 {
+        subscribe(&mut socket, key);
+    }
+    quiet_until(&mut socket, || node.holds(&[1, 2, 3, 4])).await;
+    // The node hears in order: once it has heard this, it has heard all that was said.
+    socket.unsubscribe(0);
+    quiet_until(&mut socket, || !node.tells_of(&[0])).await;
+    assert!(!node.holds(&[5]));
+    node.now(Answers::AtOnce);
+    assert_eq!(next_subscribed(&mut socket, 10).await, (1..=10).collect::<Vec<u8>>());
+}
+
+#[tokio::test]
+async fn what_is_wanted_already_is_not_asked_for_again() {
+    let (node, mut socket) = scene(Answers::Held).await;
+    assert!(subscribe(&mut socket, 1) && !subscribe(&mut socket, 1), "it waits");
+    quiet_until(&mut socket, || node.holds(&[1])).await;
+    assert!(!subscribe(&mut socket, 1), "it is asked for");
+    node.now(Answers::AtOnce);
+    assert_eq!(socket.next().await, Ok(News::Subscribed(1)));
+    assert!(!subscribe(&mut socket, 1), "it is subscribed");
+    assert_eq!(socket.subscriptions(), 1);
+    socket.forget(1);
+    assert!(subscribe(&mut socket, 1), "the node has ended it");
+}
+
+#[tokio::test]
+async fn what_is_given_up_and_wanted_again_before_its_answer_is_subscribed() {
+    let (node, mut socket) = scene(Answers::Held).await;
+    subscribe(&mut socket, 1);
+    quiet_until(&mut socket, || node.holds(&[1])).await;
+    socket.unsubscribe(1);
+    assert!(subscribe(&mut socket, 1));
+    node.now(Answers::AtOnce);
+    assert_eq!(socket.next().await, Ok(News::Subscribed(1)));
+    node.tell(&1, &json!("new"));
+    assert_eq!(socket.next().await, Ok(News::Told(1, json!("new"))));
+    assert_eq!(socket.subscriptions(), 1);
 }
 
 #[tokio::test]
 async fn a_refusal_and_a_cut_are_the_end() {
     let (_node, mut socket) = scene(Answers::Refusals).await;
-    subscribe(&mut socket, 1).await;
+    subscribe(&mut socket, 1);
     assert_eq!(socket.next().await, Err(Ended));
     let (node, mut socket) = scene(Answers::AtOnce).await;
     stub::eventually(|| node.connections() == 1).await;
