@@ -93,6 +93,8 @@ impl PushTask {
                 }
                 news = socket.next() => match news? {
                     News::Subscribed(_) => *listened = true,
+                    // Left to the poll.
+                    News::Refused(signature) => lives.retain(|(subscribed, _)| *subscribed != signature),
                     // It is told once, and the node ends the subscription by itself.
                     News::Told(signature, _) => {
                         socket.forget(signature);
@@ -176,15 +178,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_node_that_takes_no_subscriptions_is_asked_less_and_less_often() {
-        let (node, push, _heard, _tasks) = scene(Answers::Refusals).await;
+    async fn a_signature_that_the_node_refuses_is_left_to_the_poll_and_the_others_are_told() {
+        let (node, push, mut heard, _tasks) = scene(Answers::First(1)).await;
+        let [first, refused, last] = [(); 3].map(|()| Signature::new_unique());
+        push.subscribe(first);
+        eventually(|| node.tells_of(&[first])).await;
+        push.subscribe(refused);
+        eventually(|| node.refusals() == 1).await;
+        node.tell(&first, &json!({}));
+        assert_eq!(heard.recv().await, Some(Hint::Of(first)));
+        node.now(Answers::AtOnce);
+        push.subscribe(last);
+        eventually(|| node.tells_of(&[last])).await;
+        assert_eq!(node.connections(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_hangs_up_before_it_takes_a_subscription_is_asked_less_and_less_often() {
+        let (node, _push, _heard, _tasks) = scene(Answers::AtOnce).await;
         for connection in 1..=4 {
             eventually(|| node.connections() == connection).await;
-            push.subscribe(Signature::new_unique());
+            node.cut();
         }
         eventually(|| node.connections() == 5).await;
-        let at = node.connected_at();
-        let rests: Vec<Duration> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let rests = node.rests();
         assert!(rests.windows(2).all(|pair| pair[1] > pair[0]), "{rests:?}");
     }
 

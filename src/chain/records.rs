@@ -180,6 +180,8 @@ impl RecordsTask {
                         self.heard.listening.store(true, Ordering::Relaxed);
                     }
                     News::Subscribed(_) => {}
+                    // What is told of some wallets only would be waited for in vain.
+                    News::Refused(_) => return Err(Ended),
                     News::Told(_, told) => {
                         let told = serde_json::from_value(told).ok();
                         if let Some(signature) = told.and_then(|told| self.heard.keep(told)) {
@@ -228,6 +230,19 @@ mod tests {
         eventually(|| !records.are_told()).await;
         eventually(|| records.are_told()).await;
         assert_eq!((node.connections(), tasks.len()), (2, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_refuses_a_wallet_is_asked_less_and_less_often() {
+        let node = Pubsub::start(Answers::First(1)).await;
+        let (records, task) =
+            Records::new(node.url.clone(), vec![Pubkey::new_unique(), Pubkey::new_unique()], Hints::new().0);
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(task.run(CancellationToken::new()));
+        eventually(|| node.connections() == 5).await;
+        assert!(!records.are_told());
+        let rests = node.rests();
+        assert!(rests.windows(2).all(|pair| pair[1] > pair[0]), "{rests:?}");
     }
 
     fn told(signature: &Signature, slot: u64) -> Response<RpcLogsResponse> {

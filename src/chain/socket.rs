@@ -2,9 +2,9 @@
 //!
 //! Owns one connection, what was subscribed to on it, and the rests between one connection and the next. The client
 //! library's own socket gives each subscription a queue, without a bound: it loses the order in which things were told, and
-//! only that order says that a block has been told whole. Ends when the node does not answer, is silent or refuses
-//! something. Everything is sent and received in `next`, so whoever listens also speaks. Never connects by itself, and
-//! never says what the words mean.
+//! only that order says that a block has been told whole. Ends when the node hangs up or is silent; a subscription that it
+//! refuses is news of that one. Everything is sent and received in `next`, so whoever listens also speaks. Never connects
+//! by itself, and never says what the words mean.
 
 #[cfg(test)]
 pub(super) mod stub;
@@ -75,6 +75,8 @@ struct Asked<K> {
 pub(super) enum News<K> {
     /// It will tell of this one.
     Subscribed(K),
+    /// It will not tell of this one: it said so, or left it unanswered while it told other things.
+    Refused(K),
     /// Something happened to it: the notification's `result`.
     Told(K, Value),
 }
@@ -174,7 +176,7 @@ impl<K: Copy + Eq> Socket<K> {
     /// What the node says next, once it knows what it is wanted to say. Cancel-safe.
     ///
     /// # Errors
-    /// When the node has hung up, is silent, leaves a subscription unanswered, refuses one, or talks nonsense.
+    /// When the node has hung up, is silent, says nothing at all after a subscription was asked for, or talks nonsense.
     pub(super) async fn next(&mut self) -> Result<News<K>, Ended> {
         loop {
             self.speak().await?;
@@ -195,8 +197,9 @@ impl<K: Copy + Eq> Socket<K> {
                     }
                 }
                 () = sleep_until(overdue_at) => {
-                    tracing::debug!(kind = self.kind, "the socket does not answer");
-                    return Err(Ended);
+                    if let Some(key) = self.give_up_waiting()? {
+                        return Ok(News::Refused(key));
+                    }
                 }
                 () = sleep_until(self.ping_at) => {
                     self.ping_at += PING_AFTER;
@@ -220,20 +223,41 @@ impl<K: Copy + Eq> Socket<K> {
             // One that was given up may still be told of for a moment.
             return Ok(self.subscribed.get(&subscription).map(|key| News::Told(*key, result)));
         }
-        let asked = frame.id.and_then(|id| self.asked.remove(&id));
-        match (asked, frame.result.as_ref().and_then(Value::as_u64)) {
-            (Some(Asked { key, is_wanted: true, .. }), Some(number)) => {
-                self.subscribed.insert(number, key);
-                Ok(Some(News::Subscribed(key)))
+        let number = frame.result.as_ref().and_then(Value::as_u64);
+        let Some(asked) = frame.id.and_then(|id| self.asked.remove(&id)) else {
+            if frame.id.is_none() && frame.error.is_some() {
+                tracing::debug!(kind = self.kind, error = ?frame.error, "the socket refuses everything");
+                return Err(Ended);
             }
-            (Some(_), Some(number)) => {
+            return Ok(None); // the answer about one that nobody waits for any more, or a notice
+        };
+        Ok(match (number, asked.is_wanted) {
+            (Some(number), true) => {
+                self.subscribed.insert(number, asked.key);
+                Some(News::Subscribed(asked.key))
+            }
+            (Some(number), false) => {
                 self.given_up.push(number);
-                Ok(None)
+                None
             }
-            // The answer about one that was given up, or a notice.
-            (None, _) if frame.id.is_some() || frame.error.is_none() => Ok(None),
+            (None, is_wanted) => {
+                tracing::debug!(kind = self.kind, error = ?frame.error, "the socket refuses a subscription");
+                is_wanted.then_some(News::Refused(asked.key))
+            }
+        })
+    }
+
+    /// Takes in that the node has let us wait for too long. Whose answer is not waited for any more, if anybody wants it;
+    /// the end, if the node has said nothing at all since.
+    fn give_up_waiting(&mut self) -> Result<Option<K>, Ended> {
+        match self.asked.first_entry() {
+            Some(oldest) if oldest.get().at < self.heard_at => {
+                tracing::debug!(kind = self.kind, "the socket leaves a subscription unanswered");
+                let Asked { key, is_wanted, .. } = oldest.remove();
+                Ok(is_wanted.then_some(key))
+            }
             _ => {
-                tracing::debug!(kind = self.kind, error = ?frame.error, "the socket refuses");
+                tracing::debug!(kind = self.kind, "the socket does not answer");
                 Err(Ended)
             }
         }

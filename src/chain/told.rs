@@ -193,13 +193,13 @@ impl ToldTask {
         }
         candidate.faults += u8::from(end == End::Nonsense);
         socket.close().await;
-        end == End::Lost && book.has_clock()
+        end == End::Lost && book.is_of_use()
     }
 
     /// Until the connection ends.
     async fn listen(&self, socket: &mut Socket<Pubkey>) -> Result<Infallible, End> {
         socket.subscribe(CLOCK, params(&CLOCK));
-        let mut followed = HashSet::from([CLOCK]);
+        let (mut followed, mut refused) = (HashSet::from([CLOCK]), HashSet::new());
         let mut last_clock = Instant::now();
         self.shared.changed.notify_one(); // what is wanted by now is new here
         loop {
@@ -207,6 +207,14 @@ impl ToldTask {
                 biased; // what has come counts, however late it is looked at
                 news = socket.next() => match news? {
                     News::Subscribed(key) => self.shared.lock().book.follow(key),
+                    News::Refused(key) => {
+                        followed.remove(&key);
+                        refused.insert(key);
+                        // Nothing is known without the clock, and it is not what is asked about.
+                        if key == CLOCK || followed.len() == 1 {
+                            return Err(End::Lost);
+                        }
+                    }
                     News::Told(key, change) => {
                         if key == CLOCK {
                             last_clock = Instant::now();
@@ -215,7 +223,9 @@ impl ToldTask {
                     }
                 },
                 () = self.shared.changed.notified() => {
-                    let wanted: HashSet<Pubkey> = self.shared.lock().wanted.keys().copied().chain([CLOCK]).collect();
+                    let mut wanted: HashSet<Pubkey> = self.shared.lock().wanted.keys().copied().chain([CLOCK]).collect();
+                    refused.retain(|key| wanted.contains(key));
+                    wanted.retain(|key| !refused.contains(key));
                     for key in followed.difference(&wanted) {
                         socket.unsubscribe(*key);
                         self.shared.lock().book.forget(key);

@@ -30,8 +30,8 @@ pub enum Answers {
     AtOnce,
     /// It takes them later.
     Held,
-    /// It takes none.
-    Refusals,
+    /// It takes so many on one connection, and refuses the others.
+    First(usize),
     /// It does nothing at all.
     Silence,
 }
@@ -46,6 +46,7 @@ pub struct Pubsub {
 struct State {
     answers: Answers,
     connected_at: Vec<Instant>,
+    refusals: usize,
     /// The last connection's subscriptions by what they are about, those that wait for their answer, and where its frames
     /// are given.
     subscriptions: HashMap<String, u64>,
@@ -59,6 +60,7 @@ impl Pubsub {
         let state = State {
             answers,
             connected_at: Vec::new(),
+            refusals: 0,
             subscriptions: HashMap::new(),
             held: HashMap::new(),
             frames: None,
@@ -76,9 +78,14 @@ impl Pubsub {
         Self { url, state }
     }
 
-    /// When each connection began.
-    pub fn connected_at(&self) -> Vec<Instant> {
-        self.lock().connected_at.clone()
+    /// How long it took from each connection to the next.
+    pub fn rests(&self) -> Vec<Duration> {
+        self.lock().connected_at.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    /// How many subscriptions were refused.
+    pub fn refusals(&self) -> usize {
+        self.lock().refusals
     }
 
     /// How many connections there were.
@@ -148,7 +155,9 @@ impl State {
         match self.answers {
             Answers::AtOnce => self.take(about, id),
             Answers::Held => drop(self.held.insert(about, id)),
-            Answers::Refusals => {
+            Answers::First(most) if self.subscriptions.len() < most => self.take(about, id),
+            Answers::First(_) => {
+                self.refusals += 1;
                 self.send(&json!({"jsonrpc": "2.0", "error": {"code": -32005, "message": "no"}, "id": id}));
             }
             Answers::Silence => {}

@@ -150,11 +150,26 @@ async fn what_is_given_up_and_wanted_again_before_its_answer_is_subscribed() {
     assert_eq!(socket.subscriptions(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_or_left_unanswered_ends_nothing_else() {
+    let (node, mut socket) = scene(Answers::First(1)).await;
+    for key in [1, 2] {
+        subscribe(&mut socket, key);
+    }
+    assert_eq!(socket.next().await, Ok(News::Subscribed(1)));
+    assert_eq!(socket.next().await, Ok(News::Refused(2)));
+    node.now(Answers::Held);
+    subscribe(&mut socket, 3);
+    quiet_until(&mut socket, || node.holds(&[3])).await;
+    tokio::time::advance(ANSWER_WITHIN / 2).await;
+    node.tell(&1, &json!("new"));
+    assert_eq!(socket.next().await, Ok(News::Told(1, json!("new"))));
+    assert_eq!(socket.next().await, Ok(News::Refused(3)), "the node speaks, but not of this");
+    assert_eq!(socket.subscriptions(), 1);
+}
+
 #[tokio::test]
-async fn a_refusal_and_a_cut_are_the_end() {
-    let (_node, mut socket) = scene(Answers::Refusals).await;
-    subscribe(&mut socket, 1);
-    assert_eq!(socket.next().await, Err(Ended));
+async fn a_cut_is_the_end() {
     let (node, mut socket) = scene(Answers::AtOnce).await;
     stub::eventually(|| node.connections() == 1).await;
     node.cut();

@@ -52,9 +52,9 @@ impl Book {
         self.accounts.remove(key);
     }
 
-    /// Whether a clock has come.
-    pub(super) const fn has_clock(&self) -> bool {
-        self.newest.is_some()
+    /// Whether all changes of any account were told for a while, and not only the clock's.
+    pub(super) fn is_of_use(&self) -> bool {
+        self.accounts.iter().any(|(key, told)| *key != sysvar::clock::ID && told.since.is_some())
     }
 
     /// Takes in what the account became in `slot`.

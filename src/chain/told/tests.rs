@@ -102,6 +102,53 @@ async fn clocks_from_before_the_last_subscription_do_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_the_node_refuses_is_not_asked_for_again_and_the_others_are_told() {
+    let scene = Scene::start(1).await;
+    let socket = &scene.sockets[0];
+    scene.listens(0).await;
+    socket.now(Answers::First(3));
+    let refused = Pubkey::new_unique();
+    scene.told.want(&[refused]);
+    eventually(|| socket.refusals() == 1).await;
+    socket.now(Answers::AtOnce);
+    for _ in 0..2 {
+        let more = Pubkey::new_unique();
+        scene.told.want(&[more]);
+        eventually(|| socket.tells_of(&[more])).await;
+    }
+    assert!(!socket.tells_of(&[refused]));
+    socket.tell_clocks(7..=12);
+    eventually(|| scene.known() == Some((11, [100, 100]))).await;
+    assert_eq!(socket.connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_nothing_but_the_clock_is_asked_less_and_less_often() {
+    let scene = Scene::start(1).await;
+    let socket = &scene.sockets[0];
+    socket.now(Answers::First(1));
+    eventually(|| socket.connections() == 5).await;
+    let rests = socket.rests();
+    assert!(rests.windows(2).all(|pair| pair[1] > pair[0]), "{rests:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_good_once_something_is_certain_and_not_once_the_clock_has_come() {
+    let scene = Scene::start(1).await;
+    let socket = &scene.sockets[0];
+    for (connection, clocks) in [(1, 2), (2, 2), (3, 2), (4, 5)] {
+        eventually(|| socket.connections() == connection).await;
+        scene.listens(0).await;
+        socket.tell_clocks(1..=clocks);
+        scene.has_heard(clocks).await;
+        socket.cut();
+    }
+    eventually(|| socket.connections() == 5).await;
+    let rests = socket.rests();
+    assert!(rests[0] < rests[1] && rests[1] < rests[2] && rests[3] < rests[2], "{rests:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_socket_whose_slots_stand_still_twice_is_left_for_good() {
     let scene = Scene::start(2).await;
     let [bad, good] = &scene.sockets[..] else { unreachable!() };
