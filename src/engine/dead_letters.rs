@@ -41,8 +41,8 @@ impl ReplayError {
 impl Executor {
     /// Counts that the order is taken up; true when that happened too often without moving it.
     ///
-    /// The count is a commit of its own, so it is spared an order that was only just accepted: its first step is stored
-    /// before anything of it is executed, unless it is certain that nobody had it before.
+    /// The count is a commit of its own, so it is spared an order that is only accepted: where somebody may have had that
+    /// before, its first step is stored before anything else is done, and what follows is counted.
     pub(super) async fn is_stuck(&self, order: &Order) -> Result<bool, StoreError> {
         if order.next_step() == NextStep::Claim {
             return Ok(false);

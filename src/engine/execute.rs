@@ -96,7 +96,7 @@ pub enum Drive {
 /// Who may have driven an order before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
-    /// Nobody: it was accepted a moment ago.
+    /// Nobody: its first job is claimed for the first time.
     Nobody,
     /// Anybody, and it may have been their end.
     Anybody,
@@ -166,8 +166,9 @@ impl Executor {
     /// When the store does not answer; the order is then where its last stored event left it.
     pub async fn drive(&self, claim: &Claim, permit: OwnedSemaphorePermit, stop: &Stop) -> Result<Drive, StoreError> {
         let id = claim.order_id;
-        let (mut order, before) = match Box::pin(self.claimed(claim)).await {
-            Ok(Some(claimed)) => claimed,
+        let before = if claim.is_first { Before::Nobody } else { Before::Anybody };
+        let mut order = match Box::pin(self.claimed(id)).await {
+            Ok(Some(order)) => order,
             Ok(None) => return Ok(Drive::Done),
             Err(StoreError::Corrupt(reason)) => return self.set_aside(id, Poison::Unreadable, reason).await,
             Err(error) => return Err(error),
@@ -188,15 +189,13 @@ impl Executor {
         Ok(drive)
     }
 
-    /// The order of a claim, if there is something to do for it.
-    async fn claimed(&self, claim: &Claim) -> Result<Option<(Box<Order>, Before)>, StoreError> {
-        let handed_over = self.parts.handover.take(claim.order_id);
-        let before = if claim.is_first || handed_over.is_some() { Before::Nobody } else { Before::Anybody };
-        let order = match handed_over {
+    /// A claimed order, if there is something to do for it.
+    async fn claimed(&self, id: OrderId) -> Result<Option<Box<Order>>, StoreError> {
+        let order = match self.parts.handover.take(id) {
             Some(order) => Some(order),
-            None => self.parts.store.order(claim.order_id).await?,
+            None => self.parts.store.order(id).await?,
         };
-        Ok(order.filter(is_open).map(|order| (Box::new(order), before)))
+        Ok(order.filter(is_open).map(Box::new))
     }
 
     async fn walk(

@@ -30,7 +30,7 @@ pub struct MemoryQueue {
 
 #[derive(Debug, Default)]
 struct Jobs {
-    waiting: VecDeque<OrderId>,
+    waiting: VecDeque<(OrderId, Origin)>,
     /// The ids in `waiting`, for finding doubles.
     waiting_ids: HashSet<OrderId>,
     /// Claims by their handle's number.
@@ -38,6 +38,13 @@ struct Jobs {
     /// The same by when their leases end: with thousands of them nobody looks through all.
     ends: BTreeSet<(Instant, u64)>,
     claims_made: u64,
+}
+
+/// How a job came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Pushed,
+    Restored,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +77,7 @@ impl Jobs {
     }
 
     /// How many of `ids` were added; `None` when that would pass the bound and none was.
-    fn push(&mut self, ids: &[OrderId], max_depth: u64) -> Option<usize> {
+    fn push(&mut self, ids: &[OrderId], origin: Origin, max_depth: u64) -> Option<usize> {
         let mut seen = HashSet::new();
         let missing: Vec<OrderId> =
             ids.iter().filter(|id| !self.waiting_ids.contains(id) && seen.insert(**id)).copied().collect();
@@ -78,7 +85,7 @@ impl Jobs {
             return None;
         }
         self.waiting_ids.extend(&missing);
-        self.waiting.extend(&missing);
+        self.waiting.extend(missing.iter().map(|id| (*id, origin)));
         Some(missing.len())
     }
 
@@ -90,18 +97,17 @@ impl Jobs {
 
     fn take(&mut self, now: Instant, lease: Duration) -> Option<Claim> {
         let late = self.first_end().filter(|(until, _)| *until <= now);
-        let order_id = match late.and_then(|(_, number)| self.release(number)) {
-            Some(held) => held.order_id,
+        let (order_id, is_first) = match late.and_then(|(_, number)| self.release(number)) {
+            Some(held) => (held.order_id, false),
             None => {
-                let order_id = self.waiting.pop_front()?;
+                let (order_id, origin) = self.waiting.pop_front()?;
                 self.waiting_ids.remove(&order_id);
-                order_id
+                (order_id, origin == Origin::Pushed)
             }
         };
         self.claims_made += 1;
         self.hold(self.claims_made, Held { order_id, until: now + lease });
-        // Nothing here outlives the process: who had the order before is not known.
-        Some(Claim { order_id, handle: self.claims_made.to_string(), is_first: false })
+        Some(Claim { order_id, handle: self.claims_made.to_string(), is_first })
     }
 
     /// When the first lease ends, and whose it is.
@@ -141,7 +147,7 @@ fn number(claim: &Claim) -> Option<u64> {
 #[async_trait]
 impl JobQueue for MemoryQueue {
     async fn push(&self, ids: &[OrderId]) -> Result<(), QueueError> {
-        let added = self.jobs().push(ids, self.max_depth).ok_or(QueueError::Full)?;
+        let added = self.jobs().push(ids, Origin::Pushed, self.max_depth).ok_or(QueueError::Full)?;
         self.tell(added);
         Ok(())
     }
@@ -150,7 +156,7 @@ impl JobQueue for MemoryQueue {
         let added = {
             let mut jobs = self.jobs();
             let lost = jobs.unclaimed(ids);
-            jobs.push(&lost, self.max_depth).ok_or(QueueError::Full)?
+            jobs.push(&lost, Origin::Restored, self.max_depth).ok_or(QueueError::Full)?
         };
         self.tell(added);
         Ok(added)
@@ -208,7 +214,7 @@ mod tests {
     fn jobs(n: usize) -> (Jobs, Vec<OrderId>, Instant) {
         let ids: Vec<OrderId> = (0..n).map(|_| OrderId::new()).collect();
         let mut jobs = Jobs::default();
-        assert_eq!(jobs.push(&ids, 10), Some(n));
+        assert_eq!(jobs.push(&ids, Origin::Pushed, 10), Some(n));
         (jobs, ids, Instant::now())
     }
 

@@ -50,7 +50,8 @@ pub struct Claim {
     /// The backend's name for this one claim. A job that is claimed again gets another one, so that whoever lost
     /// it can neither renew nor acknowledge it any more.
     pub handle: String,
-    /// Whether nobody had this job before. False also when the queue cannot tell.
+    /// Whether nobody had the order before, as far as a queue can know: the job was pushed, not restored in the place of one
+    /// that was lost, and nobody claimed it before.
     pub is_first: bool,
 }
 

@@ -20,7 +20,7 @@ use tokio::{sync::Mutex, time::sleep};
 use uuid::Uuid;
 
 use self::{
-    scripts::{CLAIM, GROUP, Keys, LeaveOut, OPEN, RENEW, ack, add, script},
+    scripts::{CLAIM, GROUP, Keys, OPEN, RENEW, Why, ack, add, script},
     server::check_server,
 };
 use super::{Claim, JobQueue, QueueError, QueueOptions};
@@ -76,8 +76,8 @@ struct Read {
     answer: BoxFuture<'static, Result<Vec<Entry>, LinkError>>,
 }
 
-/// What the server hands out: entry id, its text, how often it was handed out so far.
-type Entry = (String, String, u64);
+/// What the server hands out: entry id, its text, how often it was handed out so far, whether nobody had its order before.
+type Entry = (String, String, u64, bool);
 
 impl RedisQueue {
     /// Opens the queue and checks that the server can keep it.
@@ -99,7 +99,7 @@ impl RedisQueue {
             move |ids: Vec<OrderId>| {
                 let (link, keys) = (link.clone(), keys.clone());
                 async move {
-                    match add(&link, &keys, max_depth, &ids, LeaveOut::Waiting).await {
+                    match add(&link, &keys, max_depth, &ids, Why::Pushed).await {
                         Ok(_) => Ok(true),
                         Err(QueueError::Unavailable(error)) => Err(error),
                         Err(_) => Ok(false),
@@ -188,7 +188,7 @@ impl RedisQueue {
             let (began, looked_for_late) = (read.began, read.looks_for_late);
             reading.under_way = None;
             let entries = answer?;
-            if looked_for_late && entries.iter().all(|(_, _, deliveries)| *deliveries == 1) {
+            if looked_for_late && entries.iter().all(|(_, _, deliveries, _)| *deliveries == 1) {
                 reading.look_for_late = Some(began + self.between_looks());
             }
             reading.spare.extend(entries.into_iter().map(|entry| (entry, began)));
@@ -232,11 +232,11 @@ impl JobQueue for RedisQueue {
                 Some(Ok(false)) | None => {}
             }
         }
-        add(&self.commands, &self.keys, self.max_depth, ids, LeaveOut::Waiting).await.map(drop)
+        add(&self.commands, &self.keys, self.max_depth, ids, Why::Pushed).await.map(drop)
     }
 
     async fn restore(&self, ids: &[OrderId]) -> Result<usize, QueueError> {
-        add(&self.commands, &self.keys, self.max_depth, ids, LeaveOut::WaitingAndClaimed).await
+        add(&self.commands, &self.keys, self.max_depth, ids, Why::Restored).await
     }
 
     async fn claim(&self, most: usize) -> Result<Vec<Claim>, QueueError> {
@@ -303,7 +303,7 @@ impl RedisQueue {
         // What was left lying since it was read may be somebody else's by now.
         let is_late = |began: &Instant| began.elapsed() > self.lease / 3;
         let (late, fresh): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, began)| is_late(began));
-        let counts: Vec<_> = late.iter().map(|((_, _, deliveries), _)| deliveries.to_string()).collect();
+        let counts: Vec<_> = late.iter().map(|((_, _, deliveries, _), _)| deliveries.to_string()).collect();
         let held = late.iter().zip(&counts).map(|(((entry, ..), _), count)| (entry.as_str(), count.as_str()));
         let mut ours = match self.hold(held).await {
             Ok(lost) => late.into_iter().filter(|((entry, ..), _)| !lost.contains(entry)).collect(),
@@ -311,9 +311,9 @@ impl RedisQueue {
         };
         ours.extend(fresh);
         let mut claims = Vec::with_capacity(ours.len());
-        for ((entry, text, deliveries), _) in ours {
+        for ((entry, text, deliveries, is_first), _) in ours {
             let deliveries = deliveries.to_string();
-            match Claim::of(&entry, &deliveries, &text) {
+            match Claim::of(&entry, &deliveries, &text, is_first) {
                 Some(claim) => claims.push(claim),
                 None => {
                     tracing::warn!(entry, "an entry of the queue is no order id; dropping it");
@@ -339,9 +339,9 @@ fn lock(counted: &Counted) -> MutexGuard<'_, Option<(Instant, u64)>> {
 
 impl Claim {
     /// The claim on an entry; `None` when its text is no order id.
-    fn of(entry: &str, deliveries: &str, text: &str) -> Option<Self> {
+    fn of(entry: &str, deliveries: &str, text: &str, is_first: bool) -> Option<Self> {
         let handle = format!("{entry}/{deliveries}");
-        Some(Self { order_id: text.parse().ok()?, handle, is_first: deliveries == "1" })
+        Some(Self { order_id: text.parse().ok()?, handle, is_first })
     }
 
     /// The entry and its delivery count; `None` for a handle of another backend.
@@ -356,5 +356,9 @@ fn millis(duration: Duration) -> u64 {
 
 fn entries_of(reply: StreamReadReply) -> Vec<Entry> {
     let ids = reply.keys.into_iter().flat_map(|key| key.ids);
-    ids.map(|entry| (entry.id.clone(), entry.get::<String>("order").unwrap_or_default(), 1)).collect()
+    ids.map(|entry| {
+        let is_first = !entry.contains_key("restored");
+        (entry.id.clone(), entry.get::<String>("order").unwrap_or_default(), 1, is_first)
+    })
+    .collect()
 }

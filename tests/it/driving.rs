@@ -114,7 +114,7 @@ fn mortal(url: String, id: OrderId, max_take_ups: u32, deaths: Arc<AtomicU32>) {
                 }
             });
             let (queue, mut tasks) = worker(&store, Arc::new(Handover::new(0)), dies, max_take_ups).await;
-            queue.push(&[id]).await.unwrap();
+            queue.restore(&[id]).await.unwrap(); // as a sweeper does: what the last one claimed died with it
             tasks.join_next().await;
         });
     });

@@ -51,6 +51,7 @@ on_every_backend! {
     a_full_queue_takes_all_or_nothing
     an_id_that_waits_is_left_out_and_a_claimed_one_is_added
     only_an_order_without_a_job_has_one_restored
+    a_claim_says_whether_somebody_may_have_had_the_order_before
     a_dropped_claim_loses_nothing
     everybody_who_waits_sees_a_lease_run_out
     what_a_stalled_process_had_taken_goes_to_another
@@ -253,6 +254,27 @@ async fn only_an_order_without_a_job_has_one_restored(backend: Backend) {
     for id in [ids[2], ids[1], ids[3]] {
         assert_eq!(claim(&queue).await.order_id, id);
     }
+}
+
+async fn a_claim_says_whether_somebody_may_have_had_the_order_before(backend: Backend) {
+    let queue = backend.lease(SHORT).open().await;
+    let ids = ids(4);
+    queue.push(&ids[..1]).await.unwrap();
+    queue.restore(&ids[1..2]).await.unwrap();
+    for is_first in [true, false] {
+        let claim = claim(&queue).await;
+        assert_eq!(claim.is_first, is_first);
+        queue.ack(&claim).await.unwrap();
+    }
+    // The same for somebody who waits already.
+    let (claimed, pushed) = tokio::join!(claim(&queue), queue.push(&ids[2..3]));
+    pushed.unwrap();
+    assert!(claimed.is_first);
+    let again = claim(&queue).await; // once the lease has run out
+    assert_eq!((again.order_id, again.is_first), (ids[2], false));
+    queue.ack(&again).await.unwrap();
+    let (claimed, restored) = tokio::join!(claim(&queue), queue.restore(&ids[3..]));
+    assert_eq!((claimed.is_first, restored.unwrap()), (false, 1));
 }
 
 /// Polls a future at least once and drops it after `turns` turns of the runtime.

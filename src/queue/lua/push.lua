@@ -1,13 +1,14 @@
--- Adds jobs, all or none; an order that already waits is left out, and one that is claimed if that is asked for.
--- KEYS: stream, index (order -> its newest entry). ARGV: group, bound, 1 to leave out what is claimed, orders...
+-- Adds jobs, all or none; an order that already waits is left out. Jobs that are restored say so, and one whose order is
+-- claimed is left out as well.
+-- KEYS: stream, index (order -> its newest entry). ARGV: group, bound, 1 to restore, orders...
 -- Answers how many were added, or -1 when the bound forbids it.
-local stream, index, group, bound, claimed_too = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local stream, index, group, bound, restores = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 
--- The index is only a hint: an entry counts when the stream still has it and, unless those count too, nobody has
+-- The index is only a hint: an entry counts when the stream still has it and, unless jobs are restored, nobody has
 -- claimed it.
 local function is_there(entry)
   if not entry or #redis.call('XRANGE', stream, entry, entry) == 0 then return false end
-  if claimed_too then return true end
+  if restores then return true end
   local claimed = redis.pcall('XPENDING', stream, group, entry, entry, 1)
   return claimed.err ~= nil or #claimed == 0
 end
@@ -27,10 +28,11 @@ for first = 4, #ARGV, PIECE do
 end
 if #missing > 0 and depth + #missing > bound then return -1 end
 
+local mark = restores and {'restored', '1'} or {}
 local added = {}
 for _, order in ipairs(missing) do
   added[#added + 1] = order
-  added[#added + 1] = redis.call('XADD', stream, '*', 'order', order)
+  added[#added + 1] = redis.call('XADD', stream, '*', 'order', order, unpack(mark))
   if #added >= PIECE then
     redis.call('HSET', index, unpack(added))
     added = {}

@@ -27,26 +27,28 @@ pub(super) struct Keys {
     pub consumer: String,
 }
 
-/// Which orders get no further job.
+/// Why a job is added.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeaveOut {
-    Waiting,
-    WaitingAndClaimed,
+pub(super) enum Why {
+    /// There is something to do: now, or after the turn of whoever has the order claimed.
+    Pushed,
+    /// It was lost.
+    Restored,
 }
 
-/// Adds all ids but those left out, or none; how many.
+/// Adds a job for each id that needs one, or none; how many.
 pub(super) async fn add(
     link: &RedisLink,
     keys: &Keys,
     max_depth: u64,
     ids: &[OrderId],
-    leave_out: LeaveOut,
+    why: Why,
 ) -> Result<usize, QueueError> {
     if ids.is_empty() {
         return Ok(0);
     }
     let mut push = script(PUSH, &[&keys.stream, &keys.index]);
-    push.arg(GROUP).arg(max_depth).arg(u8::from(leave_out == LeaveOut::WaitingAndClaimed));
+    push.arg(GROUP).arg(max_depth).arg(u8::from(why == Why::Restored));
     for id in ids {
         push.arg(id.to_string());
     }

@@ -240,16 +240,6 @@ async fn an_entry_that_cannot_be_dropped_takes_no_job_with_it() {
 }
 
 #[tokio::test]
-async fn a_claim_says_whether_it_is_the_first_of_its_job() {
-    let queue = Backend::redis(shared_redis()).lease(SHORT).open().await;
-    queue.push(&ids(1)).await.unwrap();
-    assert!(claim(&queue).await.is_first);
-    let again = claim(&queue).await; // once the lease has run out
-    assert!(!again.is_first);
-    queue.ack(&again).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_server_that_evicts_keys_is_refused() {
     let evicting = RedisServer::start(Disk::Fast, &["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]);
     let said = refusal(&evicting.url()).await.to_string();
