@@ -9,7 +9,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +40,9 @@ const WITHIN: Duration = Duration::from_millis(500);
 /// So many records that did not come, one after the other, are a socket that is silent.
 const SILENT_AFTER: u32 = 3;
 
+/// No connection has this number.
+const NONE: u64 = 0;
+
 /// Where records are asked for.
 #[derive(Clone)]
 pub struct Records(Arc<Heard>);
@@ -49,10 +52,11 @@ struct Heard {
     kept: Mutex<Kept>,
     /// One was told.
     news: Notify,
-    /// Every wallet has its subscription.
-    listening: AtomicBool,
+    /// The connection on which every wallet has its subscription.
+    listening: AtomicU64,
+    /// How many did not come, one after the other, on one connection.
     missed: AtomicU32,
-    /// Too many did not come.
+    /// Those are too many by now, or were when this was told.
     silent: Notify,
 }
 
@@ -76,19 +80,21 @@ impl Records {
 
     /// Whether what lands is expected to be told.
     pub fn are_told(&self) -> bool {
-        self.0.listening.load(Ordering::Relaxed)
+        self.0.listening.load(Ordering::Relaxed) != NONE
     }
 
     /// The logs of a transaction that landed in `slot`; `None` when they are not told in time. Each is given once.
     pub async fn logs(&self, signature: &Signature, slot: Slot) -> Option<Vec<String>> {
-        let wait = if self.are_told() { WITHIN } else { Duration::ZERO };
+        let connection = self.0.listening.load(Ordering::Relaxed);
+        let wait = if connection == NONE { Duration::ZERO } else { WITHIN };
         match tokio::time::timeout(wait, self.told(signature)).await {
             Ok(record) => {
                 self.0.missed.store(0, Ordering::Relaxed);
                 (record.slot == slot).then_some(record.logs)
             }
             Err(_) => {
-                if !wait.is_zero() && self.0.missed.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_AFTER {
+                let is_missed = connection != NONE && connection == self.0.listening.load(Ordering::Relaxed);
+                if is_missed && self.0.missed.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_AFTER {
                     self.0.silent.notify_one();
                 }
                 None
@@ -150,34 +156,37 @@ impl RecordsTask {
             return shutdown.cancelled().await;
         }
         let mut rests = Rests::default();
+        let mut connection = NONE;
         while !shutdown.is_cancelled() {
+            connection += 1;
             if let Some(mut socket) = Socket::open(&self.url, "logs", &shutdown).await {
                 tokio::select! {
                     () = shutdown.cancelled() => {}
-                    Err(Ended) = self.listen(&mut socket) => {}
+                    Err(Ended) = self.listen(&mut socket, connection) => {}
                 }
                 socket.close().await;
             }
-            let listened = self.heard.listening.swap(false, Ordering::Relaxed);
+            let listened = self.heard.listening.swap(NONE, Ordering::Relaxed) != NONE;
             rests.rest(listened, &shutdown).await;
         }
     }
 
     /// Until the connection ends or falls silent.
-    async fn listen(&self, socket: &mut Socket<Pubkey>) -> Result<Infallible, Ended> {
+    async fn listen(&self, socket: &mut Socket<Pubkey>, connection: u64) -> Result<Infallible, Ended> {
+        self.heard.missed.store(0, Ordering::Relaxed);
         for wallet in &self.wallets {
             socket.subscribe(*wallet, params(wallet));
         }
         loop {
             tokio::select! {
-                () = self.heard.silent.notified() => {
+                // It may still say so of the last connection.
+                () = self.heard.silent.notified() => if self.heard.missed.load(Ordering::Relaxed) >= SILENT_AFTER {
                     tracing::debug!("records do not come any more, connecting again");
                     return Err(Ended);
-                }
+                },
                 news = socket.next() => match news? {
                     News::Subscribed(_) if socket.unanswered() == 0 => {
-                        self.heard.missed.store(0, Ordering::Relaxed);
-                        self.heard.listening.store(true, Ordering::Relaxed);
+                        self.heard.listening.store(connection, Ordering::Relaxed);
                     }
                     News::Subscribed(_) => {}
                     // What is told of some wallets only would be waited for in vain.
@@ -245,6 +254,28 @@ mod tests {
         assert!(rests.windows(2).all(|pair| pair[1] > pair[0]), "{rests:?}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn records_that_a_lost_connection_owed_are_no_fault_of_the_next_one() {
+        let node = Pubsub::start(Answers::AtOnce).await;
+        let (records, task) = Records::new(node.url.clone(), vec![Pubkey::new_unique()], Hints::new().0);
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(task.run(CancellationToken::new()));
+        eventually(|| records.are_told()).await;
+        let many = || {
+            let missed = (0..=SILENT_AFTER).map(|_| async { records.logs(&Signature::new_unique(), Slot(1)).await });
+            futures_util::future::join_all(missed)
+        };
+        // The second ones are still waited for when the first ones end the connection.
+        tokio::join!(many(), async {
+            tokio::time::sleep(WITHIN / 2).await;
+            many().await
+        });
+        eventually(|| records.are_told()).await;
+        assert_eq!(node.connections(), 2, "the next one is kept");
+        many().await;
+        eventually(|| node.connections() == 3).await;
+    }
+
     fn told(signature: &Signature, slot: u64) -> Response<RpcLogsResponse> {
         let value = RpcLogsResponse { signature: signature.to_string(), err: None, logs: vec![format!("in {slot}")] };
         Response { context: RpcResponseContext::new(slot), value }
@@ -252,7 +283,7 @@ mod tests {
 
     fn listening() -> Records {
         let (records, _) = Records::new(String::new(), Vec::new(), Hints::new().0);
-        records.0.listening.store(true, Ordering::Relaxed);
+        records.0.listening.store(1, Ordering::Relaxed);
         records
     }
 
