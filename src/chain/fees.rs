@@ -5,10 +5,12 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures_util::TryFutureExt;
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
@@ -54,10 +56,9 @@ impl Level {
         self.read_at.elapsed() <= MAX_AGE
     }
 
-    /// A read ahead that failed leaves what is still good as it was, and as old: it is soon tried again.
-    fn or(self, last: &Self) -> Self {
-        let keeps_last = self.price.is_none() && last.price.is_some() && last.is_good();
-        if keeps_last { *last } else { self }
+    /// Of now.
+    fn new(price: Option<u64>) -> Self {
+        Self { price, read_at: Instant::now() }
     }
 }
 
@@ -78,18 +79,17 @@ impl Fees {
         let recent = self.of(pool);
         let read = || {
             let (rpc, contended) = (self.rpc.clone(), contended.to_vec());
-            async move {
-                let price = match rpc.recent_fees(&contended).await {
-                    Ok(fees) => Some(percentile(fees)),
-                    Err(error) => {
-                        tracing::debug!(%error, "no recent fees");
-                        None
-                    }
-                };
-                Ok(Level { price, read_at: Instant::now() })
-            }
+            async move { rpc.recent_fees(&contended).await.map(|fees| Level::new(Some(percentile(fees)))) }
         };
-        let price = recent.get(Level::is_good, read).await.ok().and_then(|level| {
+        // That nobody can say is kept too, so that not every order waits to learn it; but not by a read ahead, which leaves
+        // what is still good.
+        let read_now = || {
+            read().or_else(|error| {
+                tracing::debug!(%error, "no recent fees");
+                ready(Ok(Level::new(None)))
+            })
+        };
+        let price = recent.get(Level::is_good, read_now).await.ok().and_then(|level| {
             if level.read_at.elapsed() > AHEAD {
                 recent.read_ahead(read);
             }
@@ -106,7 +106,7 @@ impl Fees {
                 recent.clear();
             }
         }
-        recent.entry(pool).or_insert_with(|| Arc::new(OneRead::merging(Level::or))).clone()
+        recent.entry(pool).or_default().clone()
     }
 }
 
@@ -166,11 +166,14 @@ mod tests {
         assert_eq!(offered().await, 100);
         tokio::time::advance(AHEAD + Duration::from_millis(1)).await;
         node.now(|_, _| Reply::Error(-32602));
+        let begun = Instant::now();
         soon(async || {
+            tokio::time::advance(Duration::from_millis(1)).await;
             assert_eq!(offered().await, 100);
-            node.asked().len() == 4 // the failure is not kept: it is asked again
+            node.asked().len() == 3 // the failure is not kept: it is asked again
         })
         .await;
+        assert!(begun.elapsed() > Duration::from_secs(1), "though not at once");
         tokio::time::advance(MAX_AGE).await;
         assert_eq!(offered().await, 1, "too old: the floor");
     }

@@ -7,15 +7,19 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{ChainError, lock};
+
+/// After a read ahead has failed the next one is not begun at once: whoever asks may ask a thousand times a second.
+const AHEAD_REST: Duration = Duration::from_secs(1);
 
 type Reading<T> = BoxFuture<'static, Result<Arc<T>, ChainError>>;
 
@@ -32,6 +36,8 @@ struct State<T> {
     last: Option<Arc<T>>,
     /// Weak: a read that nobody waits for any more must not pass for a new one later.
     on_its_way: Option<WeakShared<Reading<T>>>,
+    /// When a read ahead failed last.
+    failed_ahead: Option<Instant>,
 }
 
 impl<T> Default for OneRead<T> {
@@ -43,7 +49,7 @@ impl<T> Default for OneRead<T> {
 impl<T> OneRead<T> {
     /// One whose new answer is what `merge` makes of it and the last one.
     pub fn merging(merge: fn(T, &T) -> T) -> Self {
-        let state = State { last: None, on_its_way: None };
+        let state = State { last: None, on_its_way: None, failed_ahead: None };
         Self { state: Arc::new(Mutex::new(state)), merge, ahead: Mutex::default() }
     }
 }
@@ -75,26 +81,28 @@ impl<T: Send + Sync + 'static> OneRead<T> {
         self.lock().keep(answer, self.merge);
     }
 
-    /// Whether a read is on its way.
-    pub fn is_reading(&self) -> bool {
-        self.lock().on_its_way().is_some()
+    /// Whether a read may be begun ahead: none is on its way, and none that was begun so has just failed.
+    pub fn may_read_ahead(&self) -> bool {
+        let state = self.lock();
+        state.on_its_way().is_none() && state.failed_ahead.is_none_or(|at| at.elapsed() >= AHEAD_REST)
     }
 
-    /// Begins a read that nobody waits for, unless one is on its way: the last answer will soon be too old, and somebody
-    /// will ask again. An error leaves things as they are.
+    /// Begins a read that nobody waits for, if that may be: the last answer will soon be too old, and somebody will ask
+    /// again. An error leaves the last answer as it is.
     pub fn read_ahead<F>(&self, read: impl Fn() -> F)
     where
         F: Future<Output = Result<T, ChainError>> + Send + 'static,
     {
-        if self.is_reading() {
+        if !self.may_read_ahead() {
             return;
         }
-        let reading = self.reading(read);
+        let (reading, state) = (self.reading(read), self.state.clone());
         let mut ahead = lock(&self.ahead);
         while ahead.try_join_next().is_some() {}
         ahead.spawn(async move {
             if let Err(error) = reading.await {
                 tracing::debug!(%error, "nothing was read ahead");
+                lock(&state).failed_ahead = Some(Instant::now());
             }
         });
     }
@@ -165,16 +173,20 @@ mod tests {
             Self { reads: Arc::default(), fails, one: OneRead::default() }
         }
 
-        async fn get(&self, fresh: impl Fn(&u32) -> bool) -> Result<u32, ChainError> {
-            let read = || {
-                let (reads, fails) = (self.reads.clone(), self.fails);
-                async move {
+        fn read(&self) -> impl Fn() -> BoxFuture<'static, Result<u32, ChainError>> {
+            let (reads, fails) = (self.reads.clone(), self.fails);
+            move || {
+                let reads = reads.clone();
+                Box::pin(async move {
                     let number = reads.fetch_add(1, Ordering::Relaxed) + 1;
                     sleep(READ).await;
                     if fails { Err(ChainError::NodeBehind) } else { Ok(number) }
-                }
-            };
-            self.one.get(fresh, read).await.map(|number| *number)
+                })
+            }
+        }
+
+        async fn get(&self, fresh: impl Fn(&u32) -> bool) -> Result<u32, ChainError> {
+            self.one.get(fresh, self.read()).await.map(|number| *number)
         }
 
         fn reads(&self) -> u32 {
@@ -220,19 +232,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_read_ahead_that_fails_is_not_repeated_at_once() {
+        let source = Source::new(true);
+        source.one.put(7);
+        let ahead = async || {
+            for _ in 0..10 {
+                source.one.read_ahead(source.read());
+                sleep(READ).await;
+            }
+            source.reads()
+        };
+        assert_eq!(ahead().await, 1);
+        sleep(AHEAD_REST).await;
+        assert_eq!(ahead().await, 2);
+        assert!(
+            source.get(|number| *number > 7).await.is_err() && source.reads() == 3,
+            "whoever needs it asks at once"
+        );
+        assert_eq!(source.one.last().as_deref(), Some(&7));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_was_read_ahead_is_there_when_it_is_asked_for_and_a_failure_changes_nothing() {
         let source = Source::new(false);
-        let read = || {
-            let reads = source.reads.clone();
-            async move {
-                sleep(READ).await;
-                Ok(reads.fetch_add(1, Ordering::Relaxed) + 1)
-            }
-        };
-        source.one.read_ahead(read);
-        source.one.read_ahead(read);
+        source.one.read_ahead(source.read());
+        source.one.read_ahead(source.read());
         assert_eq!(source.get(|_| true).await.unwrap(), 1, "whoever comes meanwhile waits for the same one");
-        source.one.read_ahead(read);
+        source.one.read_ahead(source.read());
         sleep(READ * 2).await;
         assert_eq!((source.one.last().as_deref(), source.reads()), (Some(&2), 2));
         source.one.read_ahead(|| async { Err(ChainError::NodeBehind) });

@@ -265,7 +265,7 @@ impl Treasury {
         };
         let known = one_read.last().filter(|balances| fresh(balances));
         if let Some(balances) = &known
-            && (balances.asked_at.elapsed() <= AHEAD || one_read.is_reading())
+            && (balances.asked_at.elapsed() <= AHEAD || !one_read.may_read_ahead())
         {
             return Ok(balances.clone());
         }
