@@ -15,7 +15,7 @@
 //!
 //! ```text
 //! domain                            amounts, orders, quotes, the life of an order; pure
-//! metrics                           the names of what is counted
+//! metrics lock                      the names of what is counted; mutexes that outlive a panic
 //! gather redis_link                 what queue and events are made of on Redis
 //! config store queue events chain   siblings that do not know each other
 //! venue                             Raydium CPMM, mock Meteora
@@ -50,6 +50,7 @@ pub mod gather;
 pub mod loadtest;
 #[cfg(feature = "localnet")]
 pub mod localnet;
+mod lock;
 pub mod metrics;
 pub mod queue;
 pub mod redis_link;

@@ -3,13 +3,12 @@
 //! Owns the names and their descriptions. Whoever does a thing counts it where it happens, through the `metrics` facade,
 //! as logging is done: without a recorder that costs next to nothing. Never decides anything by a number.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::lock::lock;
 
 /// Stored events, by `event`. Signatures made, landed, rejected and expired are among them.
 pub const ORDER_EVENTS: &str = "swapd_order_events_total";
@@ -128,7 +127,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// When another recorder was installed before.
 pub fn recorder() -> Result<PrometheusHandle, BuildError> {
     static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
-    let mut recorder = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut recorder = lock(&RECORDER);
     if let Some(handle) = &*recorder {
         return Ok(handle.clone());
     }

@@ -4,7 +4,7 @@
 //! broke. Never knows what a command means; every command given to it must be safe to send twice.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -12,6 +12,8 @@ use redis::{
     AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, aio::MultiplexedConnection,
 };
 use tokio::time::{Instant, timeout};
+
+use crate::lock::lock;
 
 /// The longest any call waits for the server.
 pub const WAIT: Duration = Duration::from_secs(2);
@@ -182,7 +184,6 @@ impl RedisLink {
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        // Nothing panics while holding it, and a torn value is impossible: both fields are set together.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.current)
     }
 }

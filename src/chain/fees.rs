@@ -14,8 +14,8 @@ use futures_util::TryFutureExt;
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
-use super::{Rpc, lock, one_read::OneRead};
-use crate::domain::Lamports;
+use super::{Rpc, one_read::OneRead};
+use crate::{domain::Lamports, lock::lock};
 
 const MAX_AGE: Duration = Duration::from_secs(20);
 /// From this age on the level is read again while it is still offered.

@@ -25,8 +25,6 @@ pub mod told;
 pub mod transaction;
 pub mod wallet;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 pub use confirmer::{Confirmer, Report, Signed, Watch};
 pub use halt::Halt;
 pub use owned::{Owned, owned};
@@ -36,8 +34,3 @@ pub use snapshots::Snapshots;
 pub use tip::Tip;
 pub use told::Told;
 pub use wallet::{Wallet, WalletError};
-
-/// Whoever panicked with it left it whole: what is kept under these locks is changed at one stroke.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -16,7 +16,8 @@ use futures_util::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{ChainError, lock};
+use super::ChainError;
+use crate::lock::lock;
 
 /// After a read ahead has failed the next one is not begun at once: whoever asks may ask a thousand times a second.
 const AHEAD_REST: Duration = Duration::from_secs(1);

@@ -26,10 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     hints::{Hint, Hints},
-    lock,
     socket::{Ended, News, Rests, Socket},
 };
-use crate::domain::Slot;
+use crate::{domain::Slot, lock::lock};
 
 /// Public sockets drop connections at about 240 subscriptions; with more wallets than this everything is asked for.
 const MOST_WALLETS: usize = 100;

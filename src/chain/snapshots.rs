@@ -15,8 +15,8 @@ use std::{
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
-use super::{AccountSnapshot, ChainError, Rpc, Tip, Told, lock, one_read::OneRead};
-use crate::domain::Slot;
+use super::{AccountSnapshot, ChainError, Rpc, Tip, Told, one_read::OneRead};
+use crate::{domain::Slot, lock::lock};
 
 /// A quote is at least this old when its swap lands: one block to be sent, one to be packed.
 const MAX_AGE_BLOCKS: u32 = 2;

@@ -11,8 +11,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Blockhash, ChainError, Rpc, lock, one_read::OneRead, pace::Pace};
-use crate::domain::BlockHeight;
+use super::{Blockhash, ChainError, Rpc, one_read::OneRead, pace::Pace};
+use crate::{domain::BlockHeight, lock::lock};
 
 /// Blocks a blockhash lives. The runtime's constant (150), unchanged by the slot times of 2026.
 pub const BLOCKHASH_LIFE: u32 = 150;

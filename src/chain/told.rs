@@ -28,10 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::book::{Book, Untimed};
 use super::{
-    AccountSnapshot, lock,
+    AccountSnapshot,
     socket::{Ended, News, Rests, Socket},
 };
-use crate::domain::Slot;
+use crate::{domain::Slot, lock::lock};
 
 const CLOCK: Pubkey = sysvar::clock::ID;
 /// Public sockets drop connections at about 240 subscriptions; what is beyond this is read.

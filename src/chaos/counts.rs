@@ -2,12 +2,11 @@
 //!
 //! Owns the numbers. Never decides anything by them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use serde::Serialize;
+
+use crate::lock::lock;
 
 /// Methods that are counted by name; a client that makes up more is counted under `other`.
 const METHODS: usize = 256;
@@ -94,6 +93,6 @@ impl Counter {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.0))
     }
 }

@@ -5,12 +5,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use crate::lock::lock;
 
 /// Methods that have a window of their own; a client that makes up more names shares the last one.
 const METHODS: usize = 256;
@@ -71,7 +73,7 @@ impl Gate {
     pub fn call(&self, method: &str) -> Result<(), TryIn> {
         let Some(limits) = self.limits else { return Ok(()) };
         let now = Instant::now();
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = lock(&self.used);
         let used = &mut *used;
         let known = used.by_method.contains_key(method) || used.by_method.len() < METHODS;
         let of_method = used.by_method.entry(if known { method } else { "" }.to_owned()).or_default();
@@ -90,7 +92,7 @@ impl Gate {
         }
         if let Some(most) = limits.new_connections {
             let now = Instant::now();
-            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut used = lock(&self.used);
             room(&mut used.opened, most, limits.window, now)?;
             used.opened.push_back(now);
         }

@@ -3,16 +3,13 @@
 //! Owns the HTTP client, the endpoint's URL (which may hold a key and is never printed) and the blockhashes that
 //! passed. Never decides what a client gets to see.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
 use super::ChaosError;
+use crate::lock::lock;
 
 /// The longest a node may take. A client that wants it quicker has a time-out of its own.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -89,7 +86,7 @@ impl Node {
     /// Keeps a true answer to `getLatestBlockhash`.
     pub fn remember(&self, result: &Value) {
         let Some(slot) = result["context"]["slot"].as_u64() else { return };
-        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hashes = lock(&self.hashes);
         hashes.insert(slot, result["value"].clone());
         if hashes.len() > HASHES {
             hashes.pop_first();
@@ -98,14 +95,14 @@ impl Node {
 
     /// The last height at which a transaction over a blockhash may land, if it passed here.
     pub fn bound_of(&self, blockhash: &str) -> Option<u64> {
-        let hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let hashes = lock(&self.hashes);
         let value = hashes.values().rev().find(|value| value["blockhash"] == blockhash)?;
         value["lastValidBlockHeight"].as_u64()
     }
 
     /// The newest blockhash, with its bound, that was given at `slot` or before.
     pub fn blockhash_at(&self, slot: u64) -> Option<Value> {
-        let hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let hashes = lock(&self.hashes);
         hashes.range(..=slot).next_back().map(|(_, value)| value.clone())
     }
 }

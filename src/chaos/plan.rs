@@ -5,7 +5,7 @@
 //! carries a fault out.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{ChaosError, Fault, Rule, When};
+use crate::lock::lock;
 
 /// Names a rule of a running [`super::Chaos`]: they are counted from zero as they are added, over `clear` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -182,7 +183,7 @@ impl Plan {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::{
     io::IsTerminal,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::lock::lock;
 
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -45,7 +47,7 @@ impl Progress {
                 bar.set_message(words.to_owned());
             }
             Shown::Lines(last) => {
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = lock(last);
                 if last.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
                     *last = Some(Instant::now());
                     eprintln!("{done}  {words}");

@@ -5,10 +5,13 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
-use crate::domain::{Order, OrderId};
+use crate::{
+    domain::{Order, OrderId},
+    lock::lock,
+};
 
 /// Orders that wait for this process's worker.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Handover {
         if self.places == 0 {
             return;
         }
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = lock(&self.left);
         if left.came.len() >= self.places
             && let Some(oldest) = left.came.pop_front()
         {
@@ -47,7 +50,7 @@ impl Handover {
 
     /// Takes an order that was left here.
     pub fn take(&self, id: OrderId) -> Option<Order> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).orders.remove(&id)
+        lock(&self.left).orders.remove(&id)
     }
 }
 

@@ -6,14 +6,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
-use crate::domain::{Bps, Order, Quote, Slot, Swap};
+use crate::{
+    domain::{Bps, Order, Quote, Slot, Swap},
+    lock::lock,
+};
 
 /// Room above the simulated compute units: another bank may need a little more.
 const MARGIN_PERCENT: u64 = 10;
@@ -94,7 +97,7 @@ impl Simulations {
     }
 
     fn passed(&self) -> MutexGuard<'_, HashMap<Shape, Passed>> {
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.passed)
     }
 }
 

@@ -20,9 +20,11 @@ use crate::{
     chain::{
         ChainError, Rpc, Wallet,
         one_read::OneRead,
-        transaction::{BASE_FEE, TOKEN_ACCOUNT_BYTES, WRAPPED_SOL, associated_account, most_in},
+        owned,
+        transaction::{BASE_FEE, TOKEN_ACCOUNT_BYTES, WRAPPED_SOL, most_in},
     },
     domain::{BaseUnits, Caps, ErrorCode, Failure, Lamports, Order, Token},
+    lock::lock,
     metrics as names,
     store::{Reservation, SharedStore, StoreError},
 };
@@ -33,8 +35,6 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 const AHEAD: Duration = Duration::from_secs(4);
 /// Rents older than this are read again: clusters lower them step by step, and may raise them.
 const RENTS_AGE: Duration = Duration::from_secs(60);
-/// Wallets read in one call: two accounts each, of a hundred.
-const WALLETS_PER_CALL: usize = 50;
 /// Offset of the amount in a token account, of SPL Token and Token-2022 alike.
 const AMOUNT_OFFSET: usize = 64;
 /// Bytes of an associated account of a Token-2022 mint with the extensions a pool may have, rounded up.
@@ -308,18 +308,13 @@ impl Drop for Lease<'_> {
 
 async fn read_balances(rpc: Arc<Rpc>, wallets: Vec<Pubkey>, token: Token, as_of: u64) -> Result<Balances, ChainError> {
     let asked_at = Instant::now();
-    let mut of = HashMap::with_capacity(wallets.len());
-    for wallets in wallets.chunks(WALLETS_PER_CALL) {
-        let keys: Vec<_> = wallets.iter().flat_map(|it| [*it, associated_account(it, &token)]).collect();
-        let accounts = rpc.accounts(&keys).await?.accounts;
-        of.extend(wallets.iter().zip(accounts.chunks(2)).map(|(wallet, found)| {
-            let [system, tokens] = [0, 1].map(|at| found.get(at).and_then(Option::as_ref));
-            let amount = tokens.and_then(|account| token_amount(&account.data)).unwrap_or_default();
-            let lamports = system.map_or(0, |account| account.lamports);
-            (*wallet, Balance { amount: BaseUnits::new(amount), lamports: Lamports::new(lamports) })
-        }));
-    }
-    Ok(Balances { of, as_of, asked_at })
+    let owned = owned(&rpc, &wallets, &[&token]).await?;
+    let of = wallets.into_iter().zip(owned).map(|(wallet, owned)| {
+        let account = owned.tokens.first().and_then(Option::as_ref);
+        let amount = account.and_then(|account| token_amount(&account.data)).unwrap_or_default();
+        (wallet, Balance { amount: BaseUnits::new(amount), lamports: owned.lamports })
+    });
+    Ok(Balances { of: of.collect(), as_of, asked_at })
 }
 
 /// Shows what the wallets have to whoever watches.
@@ -334,10 +329,6 @@ fn show(balances: &Balances) {
 pub fn token_amount(data: &[u8]) -> Option<u64> {
     let bytes = data.get(AMOUNT_OFFSET..AMOUNT_OFFSET + 8)?;
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

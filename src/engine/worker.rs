@@ -7,7 +7,7 @@ use std::{
     cmp::Ordering,
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::execute::{Drive, Executor, Stop};
 use crate::{
     domain::{OrderId, Poison},
+    lock::lock,
     metrics as names,
     queue::{Claim, SharedQueue},
 };
@@ -67,7 +68,7 @@ impl Active {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, Claim>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

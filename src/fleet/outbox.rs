@@ -9,7 +9,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -19,6 +19,7 @@ use super::FleetError;
 use crate::{
     chain::Signed,
     domain::{BlockHeight, Lamports, Slot},
+    lock::lock,
 };
 
 /// A signed transaction that is not decided.
@@ -88,7 +89,7 @@ impl Outbox {
 
     /// What is not decided.
     pub fn letters(&self) -> Vec<Letter> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.letters).clone()
     }
 
     /// Keeps a letter. When this returns, it is on the disk.
@@ -96,7 +97,7 @@ impl Outbox {
     /// # Errors
     /// When it cannot be written: it must not be sent then.
     pub fn put(&self, letter: Letter) -> Result<(), FleetError> {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letters = lock(&self.letters);
         letters.push(letter);
         self.write(&letters)
     }
@@ -106,7 +107,7 @@ impl Outbox {
     /// # Errors
     /// When the file cannot be written; the next run decides it again.
     pub fn remove(&self, letter: &Letter) -> Result<(), FleetError> {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letters = lock(&self.letters);
         letters.retain(|other| other.signed.signature != letter.signed.signature);
         self.write(&letters)
     }

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::client::{Answer, micros};
+use crate::lock::lock;
 
 /// An event as the daemon's stream tells it, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -157,7 +158,7 @@ impl Ledger {
 
     /// The book itself.
     pub fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 
     /// Microseconds since the start.

@@ -19,7 +19,7 @@ mod tests;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -29,6 +29,8 @@ use url::Url;
 pub use scenario::{FeeConfig, Pool, Scenario, Token, TransferFee};
 pub use seed::Allowance;
 use surfnet::{Program, Surfnet};
+
+use crate::lock::lock;
 
 /// Two chains must not be offered the same free port. Only the start is serial.
 static STARTING: Mutex<()> = Mutex::new(());
@@ -142,7 +144,7 @@ impl Localnet {
         let scenario = Scenario::new(options.cpmm_program);
         let accounts = seed::accounts(&scenario, &options.wallets, options.allowance);
 
-        let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&STARTING);
         let any_port = options.rpc_port == 0 || options.ws_port == 0;
         let mut attempt = 1;
         let (surfnet, rpc_port, ws_port) = loop {

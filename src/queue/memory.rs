@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Claim, JobQueue, QueueError};
-use crate::domain::OrderId;
+use crate::{domain::OrderId, lock::lock};
 
 /// A queue in this process. Leases run on tokio's clock.
 #[derive(Debug)]
@@ -60,8 +60,7 @@ impl MemoryQueue {
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        // Nothing panics while holding it.
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.jobs)
     }
 
     fn tell(&self, added: usize) {

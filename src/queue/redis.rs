@@ -9,7 +9,7 @@ mod server;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,7 @@ use super::{Claim, JobQueue, QueueError, QueueOptions};
 use crate::{
     domain::OrderId,
     gather::Gather,
+    lock::lock,
     redis_link::{LinkError, RedisLink, WAIT},
 };
 
@@ -330,11 +331,6 @@ impl RedisQueue {
 /// How many jobs there are.
 async fn count(link: &RedisLink, keys: &Keys) -> Result<u64, LinkError> {
     link.query(cmd("XLEN").arg(&keys.stream)).await
-}
-
-fn lock(counted: &Counted) -> MutexGuard<'_, Option<(Instant, u64)>> {
-    // Nothing panics while holding it.
-    counted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Claim {

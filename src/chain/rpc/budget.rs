@@ -3,13 +3,11 @@
 //! Owns the buckets. A call waits for its turn instead of drawing a refusal; what decides an order's fate (sends,
 //! statuses, heights) goes before what can wait. Never calls anything and never gives up: whoever waits has a time-out.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
+
+use crate::lock::lock;
 
 /// The time that limits are about.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -74,7 +72,7 @@ impl Budget {
 
     fn ask(&self, method: &'static str, urgency: Urgency, take: bool) -> Duration {
         let Some(buckets) = &self.buckets else { return Duration::ZERO };
-        let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(buckets);
         let Buckets { limits, all, methods } = &mut *buckets;
         let of_method = methods.entry(method).or_insert_with(|| Bucket::new(limits.per_method_10s));
         let now = Instant::now();

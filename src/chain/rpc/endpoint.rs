@@ -4,7 +4,7 @@
 //! name is for people and holds no secret. Never asks another node and never asks twice.
 
 use std::{
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use super::{
     refusals::{ChainError, chain_error, send_refusal},
     transport::Transport,
 };
-use crate::metrics as names;
+use crate::{lock::lock, metrics as names};
 
 /// No second node is asked before this.
 const LEAST_PATIENCE: Duration = Duration::from_millis(150);
@@ -72,7 +72,7 @@ impl Endpoint {
 
     /// Whether it turned out to be on another cluster.
     pub(super) fn is_foreign(&self) -> bool {
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) == Standing::Foreign
+        *lock(&self.standing) == Standing::Foreign
     }
 
     /// Until when it rests; `None` when it does not.
@@ -134,13 +134,13 @@ impl Endpoint {
     /// An endpoint that was silent at the start shows its cluster before it is used.
     async fn admit(&self, genesis: &OnceLock<String>, deadline: Instant) -> Result<(), ChainError> {
         let Some(ours) = genesis.get() else { return Ok(()) };
-        let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = *lock(&self.standing);
         if standing == Standing::Unknown {
             let call = Call::new(RpcRequest::GetGenesisHash, Value::Null);
             let said =
                 self.once(&call, deadline, |answer| answer.map_err(|error| chain_error(call.method, error))).await?;
             let standing = if said.as_str() == Some(ours) { Standing::Ours } else { Standing::Foreign };
-            *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+            *lock(&self.standing) = standing;
             if standing == Standing::Foreign {
                 tracing::error!(endpoint = self.name, genesis = %said, "this endpoint is on another cluster: not used");
             }

@@ -4,13 +4,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use solana_sdk::pubkey::Pubkey;
 
 use super::snapshot::Snapshot;
-use crate::{chain::AccountSnapshot, venue::VenueError};
+use crate::{chain::AccountSnapshot, lock::lock, venue::VenueError};
 
 /// Sets of pools that are remembered: a pair's, or one that an order named.
 const SETS: usize = 64;
@@ -30,7 +30,7 @@ pub struct Decoded {
 impl Decoded {
     /// The pools at `addresses` as `read` has them.
     pub fn of(&self, addresses: Vec<Pubkey>, read: &Arc<AccountSnapshot>, decode: impl FnOnce() -> Pools) -> Pools {
-        let sets = || self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let sets = || lock(&self.sets);
         if let Some((of, pools)) = sets().get(&addresses)
             && Arc::ptr_eq(of, read)
         {
