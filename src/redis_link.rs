@@ -43,13 +43,15 @@ impl LinkError {
         }
     }
 
-    /// Whether the connection is of no more use: broken, silent, or to a server that is no longer the primary.
+    /// Whether the connection is of no more use: broken, silent, or to a server that is no longer the primary, or that does
+    /// not know any more who we are.
     fn ends_connection(&self) -> bool {
         match self {
             Self::TimedOut => true,
             Self::Unavailable(error) => match error.kind() {
                 ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown),
-                ErrorKind::Extension => false, // an answer whose code the client does not know: OOM, NOGROUP
+                // An answer whose code the client library does not know: OOM, NOGROUP.
+                ErrorKind::Extension => error.code() == Some("NOAUTH"),
                 _ => true,
             },
         }

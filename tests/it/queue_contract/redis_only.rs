@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use swapd::{
     domain::OrderId,
     queue::{self, QueueError, QueueOptions},
-    redis_link::LinkError,
+    redis_link::{self, LinkError, RedisLink},
 };
 use tokio::time::timeout;
 
@@ -142,6 +142,14 @@ async fn a_connection_that_breaks_is_not_an_outage() {
         assert_eq!(held.order_id, order);
         queue.ack(&held).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_any_more_who_we_are_is_told_again() {
+    let server = RedisServer::start(Disk::Fast, &[]);
+    let link = RedisLink::new(redis_link::client(&server.url()).unwrap());
+    link.query::<()>(&redis::cmd("RESET")).await.unwrap(); // what was said on this connection is forgotten
+    link.query::<()>(&redis::cmd("PING")).await.unwrap();
 }
 
 #[tokio::test]
