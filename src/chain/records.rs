@@ -191,7 +191,7 @@ impl RecordsTask {
                     // What is told of some wallets only would be waited for in vain.
                     News::Refused(_) => return Err(Ended),
                     News::Told(_, told) => {
-                        let told = serde_json::from_value(told).ok();
+                        let told = serde_json::from_str(told.get()).ok();
                         if let Some(signature) = told.and_then(|told| self.heard.keep(told)) {
                             self.hints.give(Hint::Of(signature));
                         }

@@ -18,7 +18,7 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
@@ -71,14 +71,14 @@ struct Asked<K> {
 }
 
 /// What a node says.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum News<K> {
     /// It will tell of this one.
     Subscribed(K),
     /// It will not tell of this one: it said so, or left it unanswered while it told other things.
     Refused(K),
-    /// Something happened to it: the notification's `result`.
-    Told(K, Value),
+    /// Something happened to it: the notification's `result`, as it was told.
+    Told(K, Box<RawValue>),
 }
 
 /// The connection is of no use any more.
@@ -87,17 +87,19 @@ pub(super) struct Ended;
 
 /// An answer or a notification.
 #[derive(Deserialize)]
-struct Frame {
+struct Frame<'a> {
     id: Option<u64>,
-    result: Option<Value>,
-    error: Option<Value>,
-    params: Option<Notification>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    params: Option<Notification<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Notification {
+struct Notification<'a> {
     subscription: u64,
-    result: Value,
+    #[serde(borrow)]
+    result: &'a RawValue,
 }
 
 impl<K: Copy + Eq> Socket<K> {
@@ -221,9 +223,9 @@ impl<K: Copy + Eq> Socket<K> {
         };
         if let Some(Notification { subscription, result }) = frame.params {
             // One that was given up may still be told of for a moment.
-            return Ok(self.subscribed.get(&subscription).map(|key| News::Told(*key, result)));
+            return Ok(self.subscribed.get(&subscription).map(|key| News::Told(*key, result.to_owned())));
         }
-        let number = frame.result.as_ref().and_then(Value::as_u64);
+        let number = frame.result.and_then(|result| result.get().parse().ok());
         let Some(asked) = frame.id.and_then(|id| self.asked.remove(&id)) else {
             if frame.id.is_none() && frame.error.is_some() {
                 tracing::debug!(kind = self.kind, error = ?frame.error, "the socket refuses everything");

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client_api::{config::RpcAccountInfoConfig, response::Response};
@@ -219,7 +219,7 @@ impl ToldTask {
                         if key == CLOCK {
                             last_clock = Instant::now();
                         }
-                        self.note(key, change)?;
+                        self.note(key, &change)?;
                     }
                 },
                 () = self.shared.changed.notified() => {
@@ -240,8 +240,8 @@ impl ToldTask {
         }
     }
 
-    fn note(&self, key: Pubkey, change: Value) -> Result<(), End> {
-        let change = serde_json::from_value::<Response<UiAccount>>(change).ok();
+    fn note(&self, key: Pubkey, change: &RawValue) -> Result<(), End> {
+        let change = serde_json::from_str::<Response<UiAccount>>(change.get()).ok();
         let read = change.and_then(|change| Some((Slot(change.context.slot), change.value.decode::<Account>()?)));
         let Some((slot, account)) = read else {
             tracing::debug!(account = %key, "a change that cannot be read");
