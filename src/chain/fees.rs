@@ -4,13 +4,13 @@
 //! exceeds the cap: the cap is in lamports per transaction, so a tight compute limit leaves room for a higher price.
 
 use std::{
-    collections::HashMap,
     future::ready,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures_util::TryFutureExt;
+use hashlink::LruCache;
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
@@ -40,7 +40,8 @@ pub struct Fees {
     rpc: Arc<Rpc>,
     floor: u64,
     cap: Lamports,
-    recent: Mutex<HashMap<Pubkey, Arc<OneRead<Level>>>>,
+    /// The pools that were traded last.
+    recent: Mutex<LruCache<Pubkey, Arc<OneRead<Level>>>>,
 }
 
 /// What others pay in one pool; `None` when nobody could say.
@@ -65,7 +66,7 @@ impl Level {
 impl Fees {
     /// Offers at least `floor` micro-lamports per unit and at most `cap` lamports per transaction.
     pub fn new(rpc: Arc<Rpc>, floor: u64, cap: Lamports) -> Self {
-        Self { rpc, floor, cap, recent: Mutex::default() }
+        Self { rpc, floor, cap, recent: Mutex::new(LruCache::new(POOLS)) }
     }
 
     /// The most a transaction will offer.
@@ -100,13 +101,12 @@ impl Fees {
 
     fn of(&self, pool: Pubkey) -> Arc<OneRead<Level>> {
         let mut recent = lock(&self.recent);
-        if recent.len() >= POOLS && !recent.contains_key(&pool) {
-            recent.retain(|_, read| read.last().is_some_and(|level| level.is_good()));
-            if recent.len() >= POOLS {
-                recent.clear();
-            }
+        if let Some(read) = recent.get(&pool) {
+            return read.clone();
         }
-        recent.entry(pool).or_default().clone()
+        let read = Arc::new(OneRead::default());
+        recent.insert(pool, read.clone());
+        read
     }
 }
 
@@ -189,13 +189,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn levels_of_pools_that_nobody_trades_any_more_are_forgotten() {
+    async fn levels_of_pools_that_nobody_trades_any_more_make_room_and_the_others_stay() {
         let node = Node::always(Reply::Silence).await;
         let fees = Fees::new(Arc::new(over(&[&node], Duration::from_secs(60))), 1, Lamports::new(1_000_000));
-        for _ in 0..=POOLS {
+        let [once, always] = [Pubkey::new_unique(), Pubkey::new_unique()];
+        let [first, kept] = [fees.of(once), fees.of(always)];
+        for _ in 0..2 * POOLS {
             fees.of(Pubkey::new_unique());
+            assert!(Arc::ptr_eq(&fees.of(always), &kept));
         }
-        assert!(fees.recent.lock().unwrap().len() <= POOLS);
+        assert_eq!(lock(&fees.recent).len(), POOLS);
+        assert!(!Arc::ptr_eq(&fees.of(once), &first));
     }
 
     #[test]

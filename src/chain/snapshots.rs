@@ -7,11 +7,11 @@
 //! from.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use hashlink::LruCache;
 use solana_sdk::pubkey::Pubkey;
 use tokio::time::Instant;
 
@@ -35,7 +35,8 @@ pub struct Snapshots {
     tip: Arc<Tip>,
     within: Duration,
     told: Option<Told>,
-    sets: Mutex<HashMap<Vec<Pubkey>, Arc<Set>>>,
+    /// Those that were asked for last.
+    sets: Mutex<LruCache<Vec<Pubkey>, Arc<Set>>>,
     /// The newest slot in which something of ours is known to have changed accounts, and since when it is known.
     moved: Mutex<Option<(Slot, Instant)>>,
 }
@@ -66,7 +67,7 @@ impl Snapshots {
     /// them, so that an endpoint that is silent, or lets us wait for our turn, is not taken for a venue that is.
     /// `told` hears of changes, where an endpoint has a socket.
     pub fn new(rpc: Arc<Rpc>, tip: Arc<Tip>, within: Duration, told: Option<Told>) -> Self {
-        Self { rpc, tip, within, told, sets: Mutex::default(), moved: Mutex::default() }
+        Self { rpc, tip, within, told, sets: Mutex::new(LruCache::new(SETS)), moved: Mutex::default() }
     }
 
     /// With a tip of its own, where nobody else needs one, and the connection's own time-outs.
@@ -89,7 +90,7 @@ impl Snapshots {
             }
             *moved = Some((slot, Instant::now()));
         }
-        for (keys, set) in &*lock(&self.sets) {
+        for (keys, set) in lock(&self.sets).iter() {
             let is_known = set.read.last().is_some_and(|read| self.is_fresh(&read));
             if !is_known && set.is_busy(self.block_time()) {
                 set.read.read_ahead(|| read_now(self.rpc.clone(), keys.clone()));
@@ -132,10 +133,9 @@ impl Snapshots {
         if let Some(set) = sets.get(keys) {
             return set.clone();
         }
-        if sets.len() >= SETS {
-            sets.clear();
-        }
-        sets.entry(keys.to_vec()).or_default().clone()
+        let set = Arc::new(Set::default());
+        sets.insert(keys.to_vec(), set.clone());
+        set
     }
 
     fn is_fresh(&self, read: &Read) -> bool {
@@ -339,5 +339,18 @@ mod tests {
         slot.store(112, Ordering::Relaxed);
         assert_eq!(snapshots.read(&keys).await.unwrap().slot, Slot(112), "the socket has fallen silent");
         assert_eq!(reads(&node), 3);
+    }
+
+    #[test]
+    fn sets_that_nobody_asks_for_any_more_make_room_and_the_others_stay() {
+        let snapshots = Snapshots::over(Arc::new(Rpc::new("http://127.0.0.1:9".into(), PATIENCE)));
+        let [once, always] = [[Pubkey::new_unique()], [Pubkey::new_unique()]];
+        let [first, kept] = [snapshots.set(&once), snapshots.set(&always)];
+        for _ in 0..2 * SETS {
+            snapshots.set(&[Pubkey::new_unique()]);
+            assert!(Arc::ptr_eq(&snapshots.set(&always), &kept));
+        }
+        assert_eq!(lock(&snapshots.sets).len(), SETS);
+        assert!(!Arc::ptr_eq(&snapshots.set(&once), &first));
     }
 }

@@ -2,11 +2,9 @@
 //!
 //! Owns no age: whoever reads decides which read counts, and what was decoded of another one is dropped.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
+use hashlink::LruCache;
 use solana_sdk::pubkey::Pubkey;
 
 use super::snapshot::Snapshot;
@@ -22,26 +20,26 @@ pub type Pools = Arc<[Result<Snapshot, VenueError>]>;
 type OfRead = (Arc<AccountSnapshot>, Pools);
 
 /// What was decoded last, by the pools' addresses.
-#[derive(Default)]
 pub struct Decoded {
-    sets: Mutex<HashMap<Vec<Pubkey>, OfRead>>,
+    sets: Mutex<LruCache<Vec<Pubkey>, OfRead>>,
+}
+
+impl Default for Decoded {
+    fn default() -> Self {
+        Self { sets: Mutex::new(LruCache::new(SETS)) }
+    }
 }
 
 impl Decoded {
     /// The pools at `addresses` as `read` has them.
     pub fn of(&self, addresses: Vec<Pubkey>, read: &Arc<AccountSnapshot>, decode: impl FnOnce() -> Pools) -> Pools {
-        let sets = || lock(&self.sets);
-        if let Some((of, pools)) = sets().get(&addresses)
+        if let Some((of, pools)) = lock(&self.sets).get(&addresses)
             && Arc::ptr_eq(of, read)
         {
             return pools.clone();
         }
         let pools = decode();
-        let mut sets = sets();
-        if sets.len() >= SETS && !sets.contains_key(&addresses) {
-            sets.clear();
-        }
-        sets.insert(addresses, (read.clone(), pools.clone()));
+        lock(&self.sets).insert(addresses, (read.clone(), pools.clone()));
         pools
     }
 }
@@ -71,9 +69,10 @@ mod tests {
         assert_eq!(ask(&[one, other], &first), 1, "the same read");
         assert_eq!(ask(&[other, one], &first), 2, "in another order they are others");
         assert_eq!(ask(&[one, other], &second), 3, "another read, although of the same slot");
-        for n in 3..=2 * SETS {
-            ask(&[Pubkey::new_unique()], &second);
-            assert!(decoded.sets.lock().unwrap().len() <= SETS, "after {n} sets");
+        for decodes in 4..2 * SETS {
+            assert_eq!(ask(&[Pubkey::new_unique()], &second), decodes);
+            assert_eq!(ask(&[one, other], &second), decodes, "what is asked for stays");
         }
+        assert_eq!(lock(&decoded.sets).len(), SETS);
     }
 }
