@@ -35,7 +35,7 @@ pub enum Door {
     Keyed,
 }
 
-/// The middleware around everything. One for all it does: each costs a request as much as its handler.
+/// The middleware around everything, one for all it does: each boxes the request's future once more.
 pub async fn envelope(State((door, state)): State<(Door, ApiState)>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let shape = Shape::of(request.uri().path());
