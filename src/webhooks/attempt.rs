@@ -10,7 +10,7 @@ use super::{
     Render, Settings,
     sender::{Outgoing, Sender},
 };
-use crate::store::webhooks::{Answer, Due, Next, Tried, Webhook};
+use crate::store::webhooks::{Answer, Disabling, Due, Next, Tried, Webhook};
 
 /// Makes one try, and decides what it leads to.
 pub async fn attempt(
@@ -21,13 +21,13 @@ pub async fn attempt(
     due: Due,
 ) -> Tried {
     let at = OffsetDateTime::now_utc();
-    let (answer, took, next, disable) = match &due.event {
+    let (answer, took, next, disabling) = match &due.event {
         Ok(event) => {
             let outgoing = Outgoing { webhook: &webhook, delivery: due.id, tries: due.tries, body: render(event) };
             let (answer, took) = sender.send(outgoing).await;
             let next = next(&settings, &answer, due.tries.saturating_add(1));
-            let disable = reason_to_disable(&settings, &answer, at);
-            (answer, took, next, disable)
+            let disabling = disabling(&settings, &answer, at);
+            (answer, took, next, disabling)
         }
         Err(error) => {
             let answer = Answer::Error(format!("the stored event cannot be told: {error}"));
@@ -42,7 +42,7 @@ pub async fn attempt(
         took: time::Duration::try_from(took).unwrap_or(time::Duration::MAX),
         next,
         revives: false,
-        disable_if_failing_since: disable,
+        disabling,
     }
 }
 
@@ -54,16 +54,20 @@ fn next(settings: &Settings, answer: &Answer, tries: u32) -> Next {
     }
 }
 
-/// Why the webhook is disabled, if nothing has got through since a time.
-fn reason_to_disable(settings: &Settings, answer: &Answer, at: OffsetDateTime) -> Option<(OffsetDateTime, String)> {
+/// What an answer may disable the webhook for.
+fn disabling(settings: &Settings, answer: &Answer, at: OffsetDateTime) -> Option<Disabling> {
     let last = match answer {
         Answer::Status(200..=299) => return None,
-        Answer::Status(410) => return Some((at, "the receiver answered 410: it is gone for good".to_owned())),
+        Answer::Status(410) => {
+            let reason = "the receiver answered 410: it is gone for good".to_owned();
+            return Some(Disabling { reason, if_failing_since: None });
+        }
         Answer::Status(status) => format!("HTTP status {status}"),
         Answer::Error(error) => error.clone(),
     };
     let long = humantime::format_duration(settings.disable_after);
-    Some((at - settings.disable_after, format!("nothing has got through for {long}; the last try: {last}")))
+    let reason = format!("nothing has got through for {long}; the last try: {last}");
+    Some(Disabling { reason, if_failing_since: Some(at - settings.disable_after) })
 }
 
 /// Of a million.

@@ -42,8 +42,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PAGE: u32 = 200;
 /// Deliveries of a webhook that may wait before it moves on along the history.
 const WINDOW: u64 = 1_000;
-/// Tries stored in one commit, which must be over in time however far away the database is.
-const STORED_AT_ONCE: usize = 50;
+/// Tries stored in one commit: on SQLite orders wait for it.
+const STORED_AT_ONCE: usize = 200;
 /// The lease's name, how long it lasts, and when what is left of it is renewed.
 const LEASE_NAME: &str = "webhooks";
 const LEASE_SECONDS: u32 = 6;
@@ -314,7 +314,7 @@ impl Deliverer {
                 let answer = Answer::Error("an error of the daemon's own".into());
                 let next = Next::Retry(OffsetDateTime::now_utc() + self.settings.schedule.longest);
                 let (at, took) = (OffsetDateTime::now_utc(), time::Duration::ZERO);
-                Tried { webhook, delivery, at, answer, took, next, revives: false, disable_if_failing_since: None }
+                Tried { webhook, delivery, at, answer, took, next, revives: false, disabling: None }
             }
         };
         let result = match tried.next {

@@ -5,6 +5,7 @@
 //! anything: when and where to is `crate::webhooks`.
 
 mod backends;
+mod record;
 mod sql;
 mod statements;
 
@@ -252,8 +253,17 @@ pub struct Tried {
     pub next: Next,
     /// Whether everything else that waits is due now, too.
     pub revives: bool,
-    /// Disables the webhook if nothing has got through since this time, for this reason.
-    pub disable_if_failing_since: Option<(OffsetDateTime, String)>,
+    /// What it may disable its webhook for.
+    pub disabling: Option<Disabling>,
+}
+
+/// Why a failed try may disable its webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disabling {
+    /// A sentence.
+    pub reason: String,
+    /// Only if nothing has got through since this time; `None`: in any case.
+    pub if_failing_since: Option<OffsetDateTime>,
 }
 
 /// How far a delivery is.
@@ -363,7 +373,7 @@ pub trait WebhookStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Due>, StoreError>;
 
-    /// Stores what tries led to.
+    /// Stores what tries led to, each of another delivery, in the order in which they ended.
     async fn record(&self, tried: &[Tried]) -> Result<(), StoreError>;
 
     /// The log of a webhook, newest first: deliveries in `state`, made before `before`, at most `limit`.

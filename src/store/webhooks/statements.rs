@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::{
-    ATTEMPTS_KEPT, Answer, AttemptRecord, Backlog, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Due, EventHead,
-    FanOut, Next, Resume, SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookId, WebhookStore,
+    Answer, AttemptRecord, Backlog, DeliveryId, DeliveryRecord, DeliveryState, Disabled, Due, EventHead, FanOut,
+    Resume, SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookId, WebhookStore, record,
     sql::{Arg, Sql, Statement, statement},
 };
 use crate::store::{
@@ -46,10 +46,6 @@ const ENABLE: &str = "update webhooks set disabled_at = null, disabled_reason = 
 /// What waited through an outage gets its tries back.
 const TRY_ANEW: &str = "update webhook_deliveries set tries = 0, next_try_at = $2::timestamptz \
     where webhook_id = $1::uuid and state = 'pending'";
-
-/// What waits for its next try is due.
-const REVIVE: &str = "update webhook_deliveries set next_try_at = $2::timestamptz \
-    where webhook_id = $1::uuid and state = 'pending' and next_try_at > $2::timestamptz";
 
 const SKIP: &str = "update webhook_deliveries set state = 'skipped' where webhook_id = $1::uuid and state = 'pending'";
 
@@ -91,26 +87,6 @@ macro_rules! due {
 }
 const DUE: &str = due!("d.cursor");
 const PROBE: &str = due!("d.tries, d.cursor");
-
-const LOG_TRY: &str = "insert into webhook_attempts (delivery_id, n, at, status, error, duration_ms) \
-    select $1::uuid, (select coalesce(max(n), 0) + 1 from webhook_attempts where delivery_id = $1::uuid), \
-    $2::timestamptz, $3::smallint, $4::text, $5::bigint \
-    where exists (select 1 from webhook_deliveries where id = $1::uuid)";
-
-const FORGET_TRIES: &str = "delete from webhook_attempts where delivery_id = $1::uuid \
-    and n <= (select max(n) from webhook_attempts where delivery_id = $1::uuid) - $2::integer";
-
-const SETTLE: &str = "update webhook_deliveries set state = $2::text where id = $1::uuid and state = 'pending'";
-
-const RETRY: &str = "update webhook_deliveries set tries = tries + 1, next_try_at = $2::timestamptz \
-    where id = $1::uuid and state = 'pending'";
-
-const GOT_THROUGH: &str = "update webhooks set failing_since = null where id = $1::uuid and failing_since is not null";
-
-const FAILED: &str = "update webhooks set failing_since = coalesce(failing_since, $2::timestamptz) where id = $1::uuid";
-
-const DISABLE_FAILING: &str = "update webhooks set disabled_at = $2::timestamptz, disabled_reason = $3::text \
-    where id = $1::uuid and disabled_at is null and failing_since <= $4::timestamptz";
 
 const DELIVERIES: &str = "select d.id::text as delivery_id, d.cursor, d.order_id::text, e.seq, e.event, \
     e.status::text, d.state, d.next_try_at, d.created_at \
@@ -202,12 +178,9 @@ impl<T: Sql> WebhookStore for T {
         let webhook = step.webhook.to_string();
         let mut all = vec![statement!(ADVANCE, webhook.as_str(), step.from, step.to)];
         if !step.wanted.is_empty() {
-            let deliveries = step.wanted.iter().map(|event| {
-                let delivery = json!({ "cursor": event.cursor, "order": event.order_id });
-                (DeliveryId::new().to_string(), delivery)
-            });
-            let deliveries = Value::Object(deliveries.collect());
-            all.push(statement!(DELIVER, webhook, step.to, deliveries.to_string(), now));
+            let delivery =
+                |event: &EventHead| (DeliveryId::new(), json!({ "cursor": event.cursor, "order": event.order_id }));
+            all.push(statement!(DELIVER, webhook, step.to, object(step.wanted.iter().map(delivery)), now));
         }
         self.write(all).await.map(drop)
     }
@@ -231,9 +204,7 @@ impl<T: Sql> WebhookStore for T {
     }
 
     async fn record(&self, tried: &[Tried]) -> Result<(), StoreError> {
-        let mut all = vec![lock(tried.iter().map(|tried| tried.webhook))];
-        all.extend(tried.iter().flat_map(recorded));
-        self.write(all).await.map(drop)
+        self.write(record::record(tried)).await.map(drop)
     }
 
     async fn deliveries(
@@ -277,49 +248,24 @@ impl<T: Sql> WebhookStore for T {
 }
 
 /// Has the rows of webhooks to itself until the end of the transaction.
-fn lock(webhooks: impl IntoIterator<Item = WebhookId>) -> Statement {
+pub(super) fn lock(webhooks: impl IntoIterator<Item = impl ToString>) -> Statement {
     statement!(LOCK, keys(webhooks))
 }
 
 /// An object with these keys: a list of ids for `json_each`, which takes no array on PostgreSQL.
 fn keys(ids: impl IntoIterator<Item = impl ToString>) -> String {
-    let keys: Map<_, _> = ids.into_iter().map(|id| (id.to_string(), Value::Null)).collect();
-    Value::Object(keys).to_string()
+    object(ids.into_iter().map(|id| (id, Value::Null)))
+}
+
+/// Values by their ids, for `json_each`.
+pub(super) fn object(values: impl IntoIterator<Item = (impl ToString, Value)>) -> String {
+    let values: Map<_, _> = values.into_iter().map(|(id, value)| (id.to_string(), value)).collect();
+    Value::Object(values).to_string()
 }
 
 /// Whether the first statement returned a row.
 fn has_row<R>(returned: &[Vec<R>]) -> bool {
     returned.first().is_some_and(|rows| !rows.is_empty())
-}
-
-/// The statements that store a try.
-fn recorded(tried: &Tried) -> Vec<Statement> {
-    let (webhook, delivery) = (tried.webhook.to_string(), tried.delivery.to_string());
-    let (status, error) = match &tried.answer {
-        Answer::Status(status) => (Some(i64::from(*status)), None),
-        Answer::Error(error) => (None, Some(plain_text(error))),
-    };
-    let took = u64::try_from(tried.took.whole_milliseconds()).unwrap_or_default();
-    let mut log = statement!(LOG_TRY, delivery.as_str(), tried.at);
-    log.args.extend([Arg::Integer(status), error.into(), took.into()]);
-    let mut all = vec![log, statement!(FORGET_TRIES, delivery.as_str(), ATTEMPTS_KEPT)];
-    let settled = |state: DeliveryState| statement!(SETTLE, delivery.as_str(), state.as_str());
-    match tried.next {
-        Next::Delivered => all.extend([settled(DeliveryState::Delivered), statement!(GOT_THROUGH, webhook)]),
-        Next::GiveUp => all.extend([settled(DeliveryState::Failed), statement!(FAILED, webhook.as_str(), tried.at)]),
-        Next::Untellable => all.push(settled(DeliveryState::Failed)),
-        Next::Retry(at) => {
-            all.extend([statement!(RETRY, delivery, at), statement!(FAILED, webhook.as_str(), tried.at)]);
-        }
-    }
-    let webhook = tried.webhook.to_string();
-    if tried.revives {
-        all.push(statement!(REVIVE, webhook.as_str(), tried.at));
-    }
-    if let Some((since, reason)) = &tried.disable_if_failing_since {
-        all.push(statement!(DISABLE_FAILING, webhook, tried.at, plain_text(reason), *since));
-    }
-    all
 }
 
 fn webhook(row: &impl Columns) -> Result<Webhook, StoreError> {

@@ -87,6 +87,7 @@ on_every_backend![
     webhooks::a_delivery_that_is_asked_for_again_waits_for_nobody,
     webhooks::the_log_says_what_came_of_every_try_and_is_bounded,
     webhooks::a_webhook_that_fails_for_long_is_disabled_and_goes_on_as_its_owner_says,
+    webhooks::many_tries_of_many_webhooks_are_stored_together,
     webhooks::an_event_that_cannot_be_read_does_not_hide_the_others,
     webhooks::a_damaged_try_spoils_no_page_that_it_is_not_on,
     webhooks::a_webhook_is_changed_while_its_tries_are_stored,

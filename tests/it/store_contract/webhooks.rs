@@ -7,7 +7,7 @@ use swapd::{
     store::{
         SharedStore, StoreError,
         webhooks::{
-            ATTEMPTS_KEPT, Answer, Backlog, DeliveryId, DeliveryState, Due, EventHead, FanOut, Next, Resume,
+            ATTEMPTS_KEPT, Answer, Backlog, DeliveryId, DeliveryState, Disabling, Due, EventHead, FanOut, Next, Resume,
             SigningSecret, Tried, Turn, Webhook, WebhookChange, WebhookFilter, WebhookId,
         },
     },
@@ -63,7 +63,13 @@ fn cursors(due: &[Due]) -> Vec<u64> {
 fn tried(webhook: WebhookId, delivery: DeliveryId, next: Next) -> Tried {
     let answer = if next == Next::Delivered { Answer::Status(204) } else { Answer::Error("nobody\0 there".into()) };
     let took = Duration::milliseconds(12);
-    Tried { webhook, delivery, at: START, answer, took, next, revives: false, disable_if_failing_since: None }
+    Tried { webhook, delivery, at: START, answer, took, next, revives: false, disabling: None }
+}
+
+/// A try that disables its webhook if nothing has got through for an hour.
+fn failing(webhook: WebhookId, delivery: DeliveryId, at: OffsetDateTime) -> Tried {
+    let disabling = Disabling { reason: "nothing got through".into(), if_failing_since: Some(at - Duration::HOUR) };
+    Tried { at, disabling: Some(disabling), ..tried(webhook, delivery, Next::Retry(at + Duration::DAY)) }
 }
 
 pub async fn a_webhook_comes_back_as_it_was_and_as_it_was_changed(url: String) {
@@ -173,8 +179,9 @@ pub async fn the_log_says_what_came_of_every_try_and_is_bounded(url: String) {
     history(&store).await;
     fan_out(&store, id, 0).await;
     let delivery = due(&store, id, START).await[0].id;
-    let tries = vec![tried(id, delivery, Next::Retry(START)); ATTEMPTS_KEPT as usize + 5];
-    store.record(&tries).await.unwrap();
+    for _ in 0..ATTEMPTS_KEPT + 5 {
+        store.record(&[tried(id, delivery, Next::Retry(START))]).await.unwrap();
+    }
     store.record(&[tried(id, delivery, Next::Delivered), tried(id, DeliveryId::new(), Next::Delivered)]).await.unwrap();
     let log = store.deliveries(id, None, None, 2).await.unwrap();
     let older = store.deliveries(id, None, Some(log[1].id), 10).await.unwrap();
@@ -204,9 +211,7 @@ pub async fn a_webhook_that_fails_for_long_is_disabled_and_goes_on_as_its_owner_
         fan_out(&store, id, 0).await;
         let delivery = due(&store, id, START).await[0].id;
         let fails_at = async |at: OffsetDateTime| {
-            let disable = Some((at - Duration::HOUR, "nothing got through".to_owned()));
-            let failed = tried(id, delivery, Next::Retry(at + Duration::DAY));
-            store.record(&[Tried { at, disable_if_failing_since: disable, ..failed }]).await.unwrap();
+            store.record(&[failing(id, delivery, at)]).await.unwrap();
             store.webhook(id).await.unwrap().unwrap()
         };
         let once = fails_at(START).await;
@@ -231,6 +236,58 @@ pub async fn a_webhook_that_fails_for_long_is_disabled_and_goes_on_as_its_owner_
     let backlogs = store.backlogs(None).await.unwrap();
     assert_eq!((backlogs.len(), backlogs[&patient.id].deliveries), (1, 4), "nothing waits for the other one");
     assert_eq!(store.deliveries(hasty.id, Some(DeliveryState::Skipped), None, 10).await.unwrap().len(), 4);
+    store.close().await;
+}
+
+pub async fn many_tries_of_many_webhooks_are_stored_together(url: String) {
+    let store = open(&url).await;
+    history(&store).await;
+    stored(&store).await;
+    let at = |minute: i32| START + Duration::MINUTE * minute;
+    let (through, again, ends) = (Next::Delivered, Next::Retry(at(90)), Next::GiveUp);
+    let after_an_hour = |minute| failing(WebhookId::new(), DeliveryId::new(), at(minute)).disabling;
+    let gone = || Some(Disabling { reason: "gone".into(), if_failing_since: None });
+    // What tries lead to, since when their webhook fails after them, and why it is disabled.
+    let cases = [
+        (vec![(0, again, None), (1, ends, None), (2, Next::Untellable, None)], Some(at(0)), None),
+        (vec![(0, again, None), (1, through, None), (2, ends, None)], Some(at(2)), None),
+        (vec![(0, ends, None), (1, through, None), (2, Next::Untellable, None)], None, None),
+        (vec![(0, again, None), (59, again, after_an_hour(59))], Some(at(0)), None),
+        (vec![(0, again, None), (60, again, after_an_hour(60))], Some(at(0)), Some("nothing got through")),
+        (vec![(0, again, None), (60, again, after_an_hour(60)), (61, through, None)], None, None),
+        (vec![(0, ends, gone()), (1, through, None), (60, again, after_an_hour(60))], Some(at(60)), Some("gone")),
+    ];
+    let mut together = Vec::new();
+    let mut expected = Vec::new();
+    for (tries, failing_since, reason) in cases {
+        let id = webhook(&store).await.id;
+        fan_out(&store, id, 0).await;
+        let due = due(&store, id, START).await;
+        let tries = tries.into_iter().zip(due).map(|((minute, next, disabling), due)| Tried {
+            at: at(minute),
+            disabling,
+            ..tried(id, due.id, next)
+        });
+        together.extend(tries);
+        expected.push((id, failing_since, reason));
+    }
+    store.record(&together).await.unwrap();
+    for (case, (id, failing_since, reason)) in expected.into_iter().enumerate() {
+        let read = store.webhook(id).await.unwrap().unwrap();
+        let disabled = read.disabled.as_ref().map(|disabled| disabled.reason.as_str());
+        assert_eq!((read.failing_since, disabled), (failing_since, reason), "case {case}");
+        let log = store.deliveries(id, None, None, 10).await.unwrap();
+        for tried in together.iter().filter(|tried| tried.webhook == id) {
+            let delivery = log.iter().find(|delivery| delivery.id == tried.delivery).unwrap();
+            let (state, next_try_at) = match tried.next {
+                Next::Delivered => (DeliveryState::Delivered, START),
+                Next::Retry(at) => (DeliveryState::Pending, at),
+                Next::GiveUp | Next::Untellable => (DeliveryState::Failed, START),
+            };
+            assert_eq!((delivery.state, delivery.next_try_at), (state, next_try_at), "case {case}");
+            assert_eq!(delivery.attempts.iter().map(|it| it.at).collect::<Vec<_>>(), [tried.at], "case {case}");
+        }
+    }
     store.close().await;
 }
 

@@ -21,7 +21,6 @@ use crate::{
     store_contract::sample,
     support::{
         eventually,
-        far::Far,
         receiver::{Receiver, Reply, in_order_and_once, webhook_settings},
         servers,
     },
@@ -230,25 +229,5 @@ async fn the_log_of_a_webhook_is_bounded() {
     })
     .await;
     assert_eq!(log[0].event.order_id, orders[9].id, "the newest are kept");
-    process.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn webhooks_that_are_behind_catch_up_however_far_away_the_database_is() {
-    const WAY: Duration = Duration::from_millis(20);
-    let database = servers::fresh_database().await;
-    Ground::on(&database).await.orders(70).await; // more events than are read at once
-    let (_far, url) = Far::before_database(&database, WAY).await;
-    let ground = Ground::on(&url).await;
-    let process = ground.process(Settings { in_flight: 1, ..webhook_settings() });
-    let receiver = Receiver::answering(|_, _| Reply::Hang).await;
-    for _ in 0..5 {
-        process.webhook(&receiver).await;
-    }
-    eventually("all of them to have passed the whole history", || async {
-        let webhooks = process.webhooks.list().await.unwrap();
-        if webhooks.iter().all(|webhook| webhook.cursor == 210) { Ok(()) } else { Err(()) }
-    })
-    .await;
     process.stop().await;
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod delivery;
+mod distance;
 mod failing;
 #[cfg(feature = "localnet")]
 mod processes;

@@ -1,0 +1,84 @@
+//! Databases that are far away: however long each way to them takes, deliveries go on.
+
+use std::time::Duration;
+
+use swapd::webhooks::{Settings, Webhooks};
+
+use super::{Ground, Process, wanting};
+use crate::support::{
+    eventually,
+    far::Far,
+    receiver::{Receiver, Reply, in_order_and_once, webhook_settings},
+    servers,
+};
+
+/// To the database, and the same back.
+const WAY: Duration = Duration::from_millis(20);
+
+/// A database, seen from beside it and from far away.
+struct Distance {
+    near: Ground,
+    ground: Ground,
+    _far: Far,
+}
+
+impl Distance {
+    async fn new() -> Self {
+        let database = servers::fresh_database().await;
+        let near = Ground::on(&database).await;
+        let (far, url) = Far::before_database(&database, WAY).await;
+        Self { near, ground: Ground::on(&url).await, _far: far }
+    }
+
+    /// Makes as many webhooks for all events, soon.
+    async fn webhooks(&self, receiver: &Receiver, count: usize) {
+        let near = Webhooks::new(self.near.store.clone(), many()).unwrap();
+        for _ in 0..count {
+            near.create(wanting(receiver)).await.unwrap();
+        }
+    }
+
+    fn process(&self) -> Process {
+        self.ground.process(many())
+    }
+}
+
+fn many() -> Settings {
+    Settings { most: 100, in_flight: 10, ..webhook_settings() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhooks_that_are_behind_catch_up() {
+    let distance = Distance::new().await;
+    distance.near.orders(70).await; // more events than are read at once
+    let receiver = Receiver::answering(|_, _| Reply::Hang).await;
+    distance.webhooks(&receiver, 5).await;
+    let process = distance.process();
+    eventually("all of them to have passed the whole history", || async {
+        let webhooks = distance.near.store.webhooks().await.unwrap();
+        if webhooks.iter().all(|webhook| webhook.cursor == 210) { Ok(()) } else { Err(()) }
+    })
+    .await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_gets_through_at_once_is_stored() {
+    let distance = Distance::new().await;
+    distance.near.orders(12).await;
+    let receiver = Receiver::start().await;
+    distance.webhooks(&receiver, 6).await;
+    let process = distance.process();
+    let taken = receiver.has_taken(6 * 36).await;
+    for webhook in distance.near.store.webhooks().await.unwrap() {
+        let id = webhook.id.to_string();
+        let of_webhook: Vec<_> = taken.iter().filter(|it| it.header("swapd-webhook-id") == id).cloned().collect();
+        in_order_and_once(&of_webhook);
+        assert_eq!(of_webhook.len(), 36);
+    }
+    eventually("all receipts to be stored", || async {
+        if distance.near.store.backlogs(None).await.unwrap().is_empty() { Ok(()) } else { Err(()) }
+    })
+    .await;
+    process.stop().await;
+}
