@@ -32,7 +32,7 @@ use crate::{
     metrics as names,
     store::{
         SharedStore, StoreError,
-        webhooks::{Answer, Backlog, DeliveryId, FanOut, Next, Tried, Webhook, WebhookId},
+        webhooks::{Answer, Backlog, DeliveryId, EventHead, FanOut, Next, Tried, Webhook, WebhookId},
     },
 };
 
@@ -89,7 +89,16 @@ pub struct Deliverer {
     shown: HashSet<WebhookId>,
     /// Those of them that are disabled, which was said.
     disabled: HashSet<WebhookId>,
+    /// Webhooks with more finished deliveries than when they were last pruned, as far as is known.
+    grown: HashSet<WebhookId>,
     pruned: Option<Instant>,
+}
+
+/// The history, as far as one round reads it.
+struct History {
+    newest: u64,
+    /// What follows a cursor.
+    pages: HashMap<u64, Vec<EventHead>>,
 }
 
 /// How often a receiver has failed in a row, and until when it is left alone.
@@ -132,6 +141,7 @@ impl Deliverer {
             is_behind: false,
             shown: HashSet::new(),
             disabled: HashSet::new(),
+            grown: HashSet::new(),
             pruned: None,
         }
     }
@@ -141,7 +151,7 @@ impl Deliverer {
         let mut heard = Some(self.bus.subscribe());
         let mut in_trouble = false;
         loop {
-            match self.round().await {
+            match self.round(&shutdown).await {
                 Ok(()) => in_trouble = false,
                 Err(error) => {
                     if !in_trouble {
@@ -188,8 +198,9 @@ impl Deliverer {
         }
     }
 
-    /// Does all there is to do now.
-    async fn round(&mut self) -> Result<(), StoreError> {
+    /// Does all there is to do now, webhook by webhook. With many of them and a database far away that takes longer than
+    /// the lease lasts, and longer than a stop may.
+    async fn round(&mut self, shutdown: &CancellationToken) -> Result<(), StoreError> {
         self.record().await?;
         let webhooks = self.store.webhooks().await?;
         if self.counted.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
@@ -198,24 +209,42 @@ impl Deliverer {
         }
         self.show(&webhooks);
         self.is_behind = false;
-        let all: Vec<_> = webhooks.iter().map(|webhook| webhook.id).collect();
         let enabled: Vec<_> = webhooks.into_iter().filter(|webhook| webhook.disabled.is_none()).collect();
-        if enabled.is_empty() || !self.take_lead().await? {
+        if enabled.is_empty() || !self.goes_on(shutdown).await? {
             return Ok(());
         }
-        self.fan_out(&enabled).await?;
+        let mut history = History { newest: self.store.cursor().await?, pages: HashMap::new() };
         for webhook in enabled {
-            if self.backlog(webhook.id).deliveries > 0 {
+            if !self.goes_on(shutdown).await? {
+                return Ok(());
+            }
+            self.fan_out(&webhook, &mut history).await?;
+            if self.backlog(webhook.id).deliveries > 0 && self.goes_on(shutdown).await? {
                 self.start(webhook).await?;
             }
         }
-        if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-            for webhook in all {
-                self.store.prune_deliveries(webhook, self.settings.keep).await?;
-            }
-            self.pruned = Some(Instant::now());
+        self.prune(shutdown).await
+    }
+
+    /// Forgets old deliveries of webhooks that have new ones.
+    async fn prune(&mut self, shutdown: &CancellationToken) -> Result<(), StoreError> {
+        if self.pruned.is_some_and(|at| at.elapsed() < PRUNE_EVERY) {
+            return Ok(());
         }
+        for webhook in self.grown.clone() {
+            if !self.goes_on(shutdown).await? {
+                return Ok(());
+            }
+            self.store.prune_deliveries(webhook, self.settings.keep).await?;
+            self.grown.remove(&webhook);
+        }
+        self.pruned = Some(Instant::now());
         Ok(())
+    }
+
+    /// Whether there is a next step: this process has the lead, and is not to stop.
+    async fn goes_on(&mut self, shutdown: &CancellationToken) -> Result<bool, StoreError> {
+        Ok(!shutdown.is_cancelled() && self.take_lead().await?)
     }
 
     /// What waits for a webhook, as far as it is known without counting.
@@ -231,35 +260,35 @@ impl Deliverer {
     async fn take_lead(&mut self) -> Result<bool, StoreError> {
         let now = Instant::now();
         if self.lease.is_none_or(|until| until < now + RENEW_BELOW) {
-            let taken = self.store.take_lease(LEASE_NAME, &self.holder, LEASE_SECONDS).await?;
+            let (led, taken) = (self.leads(), self.store.take_lease(LEASE_NAME, &self.holder, LEASE_SECONDS).await?);
             self.lease = taken.then_some(now + LEASE);
+            if taken && !led {
+                self.grown.clone_from(&self.shown); // which of them have grown is not known
+            }
         }
         Ok(self.leads())
     }
 
-    /// Moves the webhooks along the history, each in a commit of its own, so that none is ever too large to be made.
-    async fn fan_out(&mut self, webhooks: &[Webhook]) -> Result<(), StoreError> {
-        let newest = self.store.cursor().await?;
-        let mut pages = HashMap::new();
-        for Webhook { id, cursor, filter, .. } in webhooks {
-            if *cursor >= newest || self.backlog(*id).deliveries >= WINDOW {
-                continue;
-            }
-            // As a rule all of them are at the same place.
-            let page = match pages.entry(*cursor) {
-                Entry::Occupied(page) => page.into_mut(),
-                Entry::Vacant(place) => place.insert(self.store.event_heads(*cursor, PAGE).await?),
-            };
-            let Some(last) = page.last() else { continue };
-            self.is_behind |= last.cursor < newest;
-            let wanted: Vec<_> = page.iter().filter(|event| filter.wants(event)).cloned().collect();
-            let (deliveries, now) = (wanted.len() as u64, OffsetDateTime::now_utc());
-            self.store.fan_out(&FanOut { webhook: *id, from: *cursor, to: last.cursor, wanted }, now).await?;
-            if deliveries > 0 {
-                let backlog = self.backlogs.entry(*id).or_default();
-                backlog.deliveries += deliveries;
-                backlog.oldest.get_or_insert(now);
-            }
+    /// Moves a webhook along the history, in a commit of its own, so that none is ever too large to be made.
+    async fn fan_out(&mut self, webhook: &Webhook, history: &mut History) -> Result<(), StoreError> {
+        let Webhook { id, cursor, filter, .. } = webhook;
+        if *cursor >= history.newest || self.backlog(*id).deliveries >= WINDOW {
+            return Ok(());
+        }
+        // As a rule all of them are at the same place.
+        let page = match history.pages.entry(*cursor) {
+            Entry::Occupied(page) => page.into_mut(),
+            Entry::Vacant(place) => place.insert(self.store.event_heads(*cursor, PAGE).await?),
+        };
+        let Some(last) = page.last() else { return Ok(()) };
+        self.is_behind |= last.cursor < history.newest;
+        let wanted: Vec<_> = page.iter().filter(|event| filter.wants(event)).cloned().collect();
+        let (deliveries, now) = (wanted.len() as u64, OffsetDateTime::now_utc());
+        self.store.fan_out(&FanOut { webhook: *id, from: *cursor, to: last.cursor, wanted }, now).await?;
+        if deliveries > 0 {
+            let backlog = self.backlogs.entry(*id).or_default();
+            backlog.deliveries += deliveries;
+            backlog.oldest.get_or_insert(now);
         }
         Ok(())
     }
@@ -349,6 +378,7 @@ impl Deliverer {
             let some = self.unstored.len().min(STORED_AT_ONCE);
             self.store.record(&self.unstored[..some]).await?;
             for tried in self.unstored.drain(..some).filter(|tried| !matches!(tried.next, Next::Retry(_))) {
+                self.grown.insert(tried.webhook);
                 if let Some(backlog) = self.backlogs.get_mut(&tried.webhook) {
                     backlog.deliveries = backlog.deliveries.saturating_sub(1);
                 }

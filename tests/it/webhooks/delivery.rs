@@ -230,4 +230,11 @@ async fn the_log_of_a_webhook_is_bounded() {
     .await;
     assert_eq!(log[0].event.order_id, orders[9].id, "the newest are kept");
     process.stop().await;
+    // Another process may keep fewer, and nothing new happens.
+    let process = ground.process(Settings { keep: 2, ..webhook_settings() });
+    eventually("still more to be forgotten", || async {
+        if process.log(&webhook).await.len() <= 2 { Ok(()) } else { Err(()) }
+    })
+    .await;
+    process.stop().await;
 }

@@ -9,11 +9,13 @@ use crate::support::{
     eventually,
     far::Far,
     receiver::{Receiver, Reply, in_order_and_once, webhook_settings},
-    servers,
+    servers, within_patience,
 };
 
 /// To the database, and the same back.
 const WAY: Duration = Duration::from_millis(20);
+/// So many that one after the other they take longer than the lease lasts.
+const MANY: usize = 45;
 
 /// A database, seen from beside it and from far away.
 struct Distance {
@@ -65,20 +67,54 @@ async fn webhooks_that_are_behind_catch_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_that_gets_through_at_once_is_stored() {
     let distance = Distance::new().await;
-    distance.near.orders(12).await;
+    distance.near.orders(10).await;
     let receiver = Receiver::start().await;
-    distance.webhooks(&receiver, 6).await;
+    distance.webhooks(&receiver, 5).await;
     let process = distance.process();
-    let taken = receiver.has_taken(6 * 36).await;
+    let taken = receiver.has_taken(5 * 30).await;
     for webhook in distance.near.store.webhooks().await.unwrap() {
         let id = webhook.id.to_string();
         let of_webhook: Vec<_> = taken.iter().filter(|it| it.header("swapd-webhook-id") == id).cloned().collect();
         in_order_and_once(&of_webhook);
-        assert_eq!(of_webhook.len(), 36);
+        assert_eq!(of_webhook.len(), 30);
     }
     eventually("all receipts to be stored", || async {
         if distance.near.store.backlogs(None).await.unwrap().is_empty() { Ok(()) } else { Err(()) }
     })
     .await;
     process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_webhooks_are_served_while_events_go_on_coming() {
+    let distance = Distance::new().await;
+    let receiver = Receiver::start().await;
+    distance.webhooks(&receiver, MANY).await;
+    let process = distance.process();
+    let hear = async {
+        loop {
+            distance.near.orders(1).await; // so that each round has something for each webhook
+            let heard = receiver.heard();
+            let webhooks: std::collections::HashSet<_> = heard.iter().map(|it| it.header("swapd-webhook-id")).collect();
+            if webhooks.len() == MANY {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await; // between orders; nothing relies on its length
+        }
+    };
+    within_patience("every webhook's receiver to hear something", hear).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_until_every_webhook_had_its_turn() {
+    let distance = Distance::new().await;
+    distance.near.orders(1).await;
+    let receiver = Receiver::start().await;
+    distance.webhooks(&receiver, MANY).await;
+    let process = distance.process();
+    receiver.has_heard(1).await;
+    process.stop().await;
+    let webhooks = distance.near.store.webhooks().await.unwrap();
+    assert_eq!(webhooks.last().unwrap().cursor, 0);
 }
