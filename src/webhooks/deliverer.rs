@@ -21,11 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{
-    Schedule, Settings,
-    attempt::{attempt, dice},
-    sender::Sender,
-};
+use super::{Settings, attempt::attempt, health::Health, sender::Sender};
 use crate::{
     domain::StoredEvent,
     events::{SharedBus, Subscription},
@@ -53,10 +49,6 @@ const RENEW_BELOW: Duration = Duration::from_secs(4);
 const PRUNE_EVERY: Duration = Duration::from_secs(5);
 /// How long tries under way may take once nothing new begins.
 const LAST_TRIES: Duration = Duration::from_secs(1);
-/// Failures in a row after which a receiver is only probed, and how often.
-const TRIP: u32 = 10;
-const PROBES: Schedule =
-    Schedule { backoff: Duration::from_secs(1), longest: Duration::from_secs(60), max_tries: u32::MAX };
 
 /// An event as the receivers get it.
 pub type Render = Arc<dyn Fn(&StoredEvent) -> String + Send + Sync>;
@@ -78,8 +70,7 @@ pub struct Deliverer {
     under_way: HashMap<Id, (WebhookId, DeliveryId)>,
     /// Tries that are not stored yet.
     unstored: Vec<Tried>,
-    /// Receivers that have failed last.
-    failing: HashMap<WebhookId, Failing>,
+    health: Health,
     /// What waits for each webhook: counted every now and then, and kept up in between.
     backlogs: HashMap<WebhookId, Backlog>,
     counted: Option<Instant>,
@@ -99,19 +90,6 @@ struct History {
     newest: u64,
     /// What follows a cursor.
     pages: HashMap<u64, Vec<EventHead>>,
-}
-
-/// How often a receiver has failed in a row, and until when it is left alone.
-#[derive(Default)]
-struct Failing {
-    failures: u32,
-    until: Option<Instant>,
-}
-
-impl Failing {
-    const fn is_probed(&self) -> bool {
-        self.failures >= TRIP
-    }
 }
 
 impl Deliverer {
@@ -135,7 +113,7 @@ impl Deliverer {
             tries: JoinSet::new(),
             under_way: HashMap::new(),
             unstored: Vec::new(),
-            failing: HashMap::new(),
+            health: Health::default(),
             backlogs: HashMap::new(),
             counted: None,
             is_behind: false,
@@ -296,12 +274,9 @@ impl Deliverer {
     /// Starts the tries of a webhook that are due, as far as it has room.
     async fn start(&mut self, webhook: Webhook) -> Result<(), StoreError> {
         let busy: HashSet<DeliveryId> = self.busy(webhook.id).collect();
-        let probed = self.failing.get(&webhook.id).filter(|failing| failing.is_probed());
-        if probed.and_then(|failing| failing.until).is_some_and(|until| Instant::now() < until) {
-            return Ok(());
-        }
-        let room = if probed.is_some() { 1 } else { self.settings.in_flight }.saturating_sub(busy.len());
-        if room == 0 {
+        let is_probed = self.health.is_probed(webhook.id);
+        let room = if is_probed { 1 } else { self.settings.in_flight }.saturating_sub(busy.len());
+        if room == 0 || self.health.is_left_alone(webhook.id) {
             return Ok(());
         }
         let now = OffsetDateTime::now_utc();
@@ -309,7 +284,7 @@ impl Deliverer {
         let limit = u32::try_from(room + busy.len()).unwrap_or(u32::MAX);
         let latest = now + self.settings.schedule.longest;
         // A probe must not be the one delivery that the receiver does not like.
-        let due = self.store.due(webhook.id, now, latest, probed.is_some(), limit).await?;
+        let due = self.store.due(webhook.id, now, latest, is_probed, limit).await?;
         let webhook = Arc::new(webhook);
         for due in due.into_iter().filter(|due| !busy.contains(&due.id)).take(room) {
             if !self.leads() {
@@ -356,14 +331,9 @@ impl Deliverer {
         match tried.next {
             Next::Delivered => {
                 // It is back: what was left alone meanwhile need not wait for its own next try.
-                tried.revives = self.failing.remove(&tried.webhook).is_some_and(|failing| failing.is_probed());
+                tried.revives = self.health.got_through(tried.webhook);
             }
-            Next::Retry(_) | Next::GiveUp => {
-                let failing = self.failing.entry(tried.webhook).or_default();
-                failing.failures = failing.failures.saturating_add(1);
-                let probes = failing.failures.saturating_sub(TRIP - 1);
-                failing.until = failing.is_probed().then(|| Instant::now() + PROBES.wait(probes, dice()));
-            }
+            Next::Retry(_) | Next::GiveUp => self.health.failed(tried.webhook),
             // Nothing was sent, and the receiver has no part in it.
             Next::Untellable => {}
         }
@@ -408,7 +378,7 @@ impl Deliverer {
             disabled.insert(webhook.id);
         }
         metrics::gauge!(names::WEBHOOKS_DISABLED).set(names::as_gauge(disabled.len() as u64));
-        self.failing.retain(|id, _| there.contains(id) && !disabled.contains(id));
+        self.health.keep(|id| there.contains(&id) && !disabled.contains(&id));
         (self.shown, self.disabled) = (there, disabled);
     }
 }

@@ -7,12 +7,13 @@
 //! ```text
 //! target     where may be sent to                     signature  what proves where a delivery comes from
 //! sender     one POST, bounded in every way           schedule   when the next try is, when it was the last
-//! attempt    one try, and what an answer means
+//! attempt    one try, and what an answer means        health     who fails, and when those are probed
 //! deliverer  from the history to the receivers, in order, at least once
 //! ```
 
 mod attempt;
 mod deliverer;
+mod health;
 mod schedule;
 mod sender;
 mod signature;
