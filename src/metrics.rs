@@ -54,7 +54,8 @@ pub const SOCKETS: &str = "swapd_sockets";
 pub const STORE_COMMIT: &str = "swapd_store_commit_seconds";
 /// Writes in a group.
 pub const STORE_GROUP: &str = "swapd_store_group_writes";
-/// Tries of webhook deliveries, by `result`: `delivered`, `retried`, `given_up`.
+/// Tries of webhook deliveries, by `result`: `delivered`, `retried`, `given_up`; `untellable` when the
+/// daemon itself could not make one.
 pub const WEBHOOK_TRIES: &str = "swapd_webhook_tries_total";
 /// How long they took, by `result`, in seconds.
 pub const WEBHOOK_TIME: &str = "swapd_webhook_try_seconds";

@@ -10,9 +10,48 @@ use super::{
     Render, Settings,
     sender::{Outgoing, Sender},
 };
-use crate::store::webhooks::{Answer, Disabling, Due, Next, Tried, Webhook};
+use crate::store::webhooks::{Answer, DeliveryId, Disabling, Due, Next, Tried, Webhook, WebhookId};
 
-/// Makes one try, and decides what it leads to.
+/// A delivery that is being tried.
+#[derive(Clone, Copy)]
+pub struct UnderWay {
+    /// Whose.
+    pub webhook: WebhookId,
+    /// Which.
+    pub delivery: DeliveryId,
+    /// Tries that failed before this one.
+    pub tries: u32,
+}
+
+impl UnderWay {
+    /// What is due to a webhook.
+    pub const fn new(webhook: WebhookId, due: &Due) -> Self {
+        Self { webhook, delivery: due.id, tries: due.tries }
+    }
+
+    /// What a try has led to that ended by a defect of the daemon's own.
+    pub fn broke_off(self, settings: &Settings) -> Tried {
+        let answer = Answer::Error("an error of the daemon's own".into());
+        self.led_to(settings, OffsetDateTime::now_utc(), answer, Duration::ZERO, false)
+    }
+
+    fn led_to(self, settings: &Settings, at: OffsetDateTime, answer: Answer, took: Duration, judges: bool) -> Tried {
+        Tried {
+            webhook: self.webhook,
+            delivery: self.delivery,
+            at,
+            next: next(settings, &answer, self.tries.saturating_add(1)),
+            judges,
+            revives: false,
+            disabling: disabling(settings, &answer, at).filter(|_| judges),
+            answer,
+            took: time::Duration::try_from(took).unwrap_or(time::Duration::MAX),
+        }
+    }
+}
+
+/// Makes one try, and decides what it leads to. An event that cannot be read is tried again, too: it may be one of a newer
+/// version, which is about to take over.
 pub async fn attempt(
     sender: Arc<Sender>,
     render: Render,
@@ -20,29 +59,17 @@ pub async fn attempt(
     webhook: Arc<Webhook>,
     due: Due,
 ) -> Tried {
-    let at = OffsetDateTime::now_utc();
-    let (answer, took, next, disabling) = match &due.event {
+    let (at, under_way) = (OffsetDateTime::now_utc(), UnderWay::new(webhook.id, &due));
+    match &due.event {
         Ok(event) => {
             let outgoing = Outgoing { webhook: &webhook, delivery: due.id, tries: due.tries, body: render(event) };
             let (answer, took) = sender.send(outgoing).await;
-            let next = next(&settings, &answer, due.tries.saturating_add(1));
-            let disabling = disabling(&settings, &answer, at);
-            (answer, took, next, disabling)
+            under_way.led_to(&settings, at, answer, took, true)
         }
         Err(error) => {
             let answer = Answer::Error(format!("the stored event cannot be told: {error}"));
-            (answer, Duration::ZERO, Next::Untellable, None)
+            under_way.led_to(&settings, at, answer, Duration::ZERO, false)
         }
-    };
-    Tried {
-        webhook: webhook.id,
-        delivery: due.id,
-        at,
-        answer,
-        took: time::Duration::try_from(took).unwrap_or(time::Duration::MAX),
-        next,
-        revives: false,
-        disabling,
     }
 }
 

@@ -21,14 +21,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Settings, attempt::attempt, health::Health, sender::Sender};
+use super::{
+    Settings,
+    attempt::{UnderWay, attempt},
+    health::Health,
+    sender::Sender,
+};
 use crate::{
     domain::StoredEvent,
     events::{SharedBus, Subscription},
     metrics as names,
     store::{
         SharedStore, StoreError,
-        webhooks::{Answer, Backlog, DeliveryId, EventHead, FanOut, Next, Tried, Webhook, WebhookId},
+        webhooks::{Backlog, DeliveryId, EventHead, FanOut, Next, Tried, Webhook, WebhookId},
     },
 };
 
@@ -66,8 +71,7 @@ pub struct Deliverer {
     /// Until when this process surely has it.
     lease: Option<Instant>,
     tries: JoinSet<Tried>,
-    /// Whose tries are under way.
-    under_way: HashMap<Id, (WebhookId, DeliveryId)>,
+    under_way: HashMap<Id, UnderWay>,
     /// Tries that are not stored yet.
     unstored: Vec<Tried>,
     health: Health,
@@ -290,18 +294,18 @@ impl Deliverer {
             if !self.leads() {
                 return Ok(());
             }
-            let id = due.id;
+            let under_way = UnderWay::new(webhook.id, &due);
             let work = attempt(self.sender.clone(), self.render.clone(), self.settings.clone(), webhook.clone(), due);
             let task = self.tries.spawn(work);
-            self.under_way.insert(task.id(), (webhook.id, id));
+            self.under_way.insert(task.id(), under_way);
         }
         Ok(())
     }
 
     /// Deliveries of a webhook that wait in the store only because what came of them is not stored yet.
     fn busy(&self, webhook: WebhookId) -> impl Iterator<Item = DeliveryId> {
-        let unstored = self.unstored.iter().map(|tried| (tried.webhook, tried.delivery));
-        let all = self.under_way.values().copied().chain(unstored);
+        let under_way = self.under_way.values().map(|it| (it.webhook, it.delivery));
+        let all = under_way.chain(self.unstored.iter().map(|tried| (tried.webhook, tried.delivery)));
         all.filter(move |(of, _)| *of == webhook).map(|(_, delivery)| delivery)
     }
 
@@ -314,31 +318,24 @@ impl Deliverer {
             }
             Err(error) => {
                 tracing::error!(%error, "a try of a webhook ended badly");
-                let Some((webhook, delivery)) = self.under_way.remove(&error.id()) else { return };
-                let answer = Answer::Error("an error of the daemon's own".into());
-                let next = Next::Retry(OffsetDateTime::now_utc() + self.settings.schedule.longest);
-                let (at, took) = (OffsetDateTime::now_utc(), time::Duration::ZERO);
-                Tried { webhook, delivery, at, answer, took, next, revives: false, disabling: None }
+                let Some(under_way) = self.under_way.remove(&error.id()) else { return };
+                under_way.broke_off(&self.settings)
             }
         };
         let result = match tried.next {
+            _ if !tried.judges => "untellable",
             Next::Delivered => "delivered",
             Next::Retry(_) => "retried",
             Next::GiveUp => "given_up",
-            Next::Untellable => "untellable",
         };
         metrics::counter!(names::WEBHOOK_TRIES, "result" => result).increment(1);
-        match tried.next {
-            Next::Delivered => {
-                // It is back: what was left alone meanwhile need not wait for its own next try.
-                tried.revives = self.health.got_through(tried.webhook);
-            }
-            Next::Retry(_) | Next::GiveUp => self.health.failed(tried.webhook),
-            // Nothing was sent, and the receiver has no part in it.
-            Next::Untellable => {}
-        }
-        if tried.next != Next::Untellable {
+        if tried.judges {
             names::seconds(names::WEBHOOK_TIME, "result", result, tried.took.unsigned_abs());
+            match tried.next {
+                // It is back: what was left alone meanwhile need not wait for its own next try.
+                Next::Delivered => tried.revives = self.health.got_through(tried.webhook),
+                Next::Retry(_) | Next::GiveUp => self.health.failed(tried.webhook),
+            }
         }
         self.unstored.push(tried);
     }

@@ -232,8 +232,6 @@ pub enum Next {
     Retry(OffsetDateTime),
     /// It is given up.
     GiveUp,
-    /// Nothing was sent, because the daemon cannot read the event: it is given up, which says nothing of the receiver.
-    Untellable,
 }
 
 /// One try, made.
@@ -251,6 +249,8 @@ pub struct Tried {
     pub took: Duration,
     /// What becomes of the delivery.
     pub next: Next,
+    /// Whether it says something of the receiver. One that the daemon could not make, or not to its end, does not.
+    pub judges: bool,
     /// Whether everything else that waits is due now, too.
     pub revives: bool,
     /// What it may disable its webhook for.

@@ -91,10 +91,10 @@ impl<'t> Verdict<'t> {
                 (self.through, self.failed_at) = (true, None);
                 self.disabling = self.disabling.filter(|(_, disabling)| disabling.if_failing_since.is_none());
             }
-            Next::Retry(_) | Next::GiveUp => {
+            Next::Retry(_) | Next::GiveUp if tried.judges => {
                 self.failed_at.get_or_insert(tried.at);
             }
-            Next::Untellable => {}
+            Next::Retry(_) | Next::GiveUp => {}
         }
         if tried.revives {
             self.revived_at = Some(tried.at);
@@ -128,7 +128,7 @@ fn row(tried: &Tried) -> Value {
     let (state, next) = match tried.next {
         Next::Delivered => (DeliveryState::Delivered, None),
         Next::Retry(at) => (DeliveryState::Pending, Some(time_text(at))),
-        Next::GiveUp | Next::Untellable => (DeliveryState::Failed, None),
+        Next::GiveUp => (DeliveryState::Failed, None),
     };
     let took = i64::try_from(tried.took.whole_milliseconds()).unwrap_or_default();
     json!({

@@ -63,7 +63,7 @@ fn cursors(due: &[Due]) -> Vec<u64> {
 fn tried(webhook: WebhookId, delivery: DeliveryId, next: Next) -> Tried {
     let answer = if next == Next::Delivered { Answer::Status(204) } else { Answer::Error("nobody\0 there".into()) };
     let took = Duration::milliseconds(12);
-    Tried { webhook, delivery, at: START, answer, took, next, revives: false, disabling: None }
+    Tried { webhook, delivery, at: START, answer, took, next, judges: true, revives: false, disabling: None }
 }
 
 /// A try that disables its webhook if nothing has got through for an hour.
@@ -245,17 +245,20 @@ pub async fn many_tries_of_many_webhooks_are_stored_together(url: String) {
     stored(&store).await;
     let at = |minute: i32| START + Duration::MINUTE * minute;
     let (through, again, ends) = (Next::Delivered, Next::Retry(at(90)), Next::GiveUp);
-    let after_an_hour = |minute| failing(WebhookId::new(), DeliveryId::new(), at(minute)).disabling;
-    let gone = || Some(Disabling { reason: "gone".into(), if_failing_since: None });
-    // What tries lead to, since when their webhook fails after them, and why it is disabled.
+    let (id, delivery) = (WebhookId::new(), DeliveryId::new()); // each try gets its own below
+    let then = |minute, next| Tried { at: at(minute), ..tried(id, delivery, next) };
+    let untold = |minute, next| Tried { judges: false, ..then(minute, next) };
+    let late = |minute| failing(id, delivery, at(minute));
+    let gone = Some(Disabling { reason: "gone".into(), if_failing_since: None });
+    // Tries, since when their webhook fails after them, and why it is disabled.
     let cases = [
-        (vec![(0, again, None), (1, ends, None), (2, Next::Untellable, None)], Some(at(0)), None),
-        (vec![(0, again, None), (1, through, None), (2, ends, None)], Some(at(2)), None),
-        (vec![(0, ends, None), (1, through, None), (2, Next::Untellable, None)], None, None),
-        (vec![(0, again, None), (59, again, after_an_hour(59))], Some(at(0)), None),
-        (vec![(0, again, None), (60, again, after_an_hour(60))], Some(at(0)), Some("nothing got through")),
-        (vec![(0, again, None), (60, again, after_an_hour(60)), (61, through, None)], None, None),
-        (vec![(0, ends, gone()), (1, through, None), (60, again, after_an_hour(60))], Some(at(60)), Some("gone")),
+        (vec![then(0, again), then(1, ends), untold(2, ends)], Some(at(0)), None),
+        (vec![then(0, again), then(1, through), then(2, ends)], Some(at(2)), None),
+        (vec![untold(0, again), then(1, through), untold(2, again)], None, None),
+        (vec![then(0, again), late(59)], Some(at(0)), None),
+        (vec![then(0, again), late(60)], Some(at(0)), Some("nothing got through")),
+        (vec![then(0, again), late(60), then(61, through)], None, None),
+        (vec![Tried { disabling: gone, ..then(0, ends) }, then(1, through), late(60)], Some(at(60)), Some("gone")),
     ];
     let mut together = Vec::new();
     let mut expected = Vec::new();
@@ -263,12 +266,7 @@ pub async fn many_tries_of_many_webhooks_are_stored_together(url: String) {
         let id = webhook(&store).await.id;
         fan_out(&store, id, 0).await;
         let due = due(&store, id, START).await;
-        let tries = tries.into_iter().zip(due).map(|((minute, next, disabling), due)| Tried {
-            at: at(minute),
-            disabling,
-            ..tried(id, due.id, next)
-        });
-        together.extend(tries);
+        together.extend(tries.into_iter().zip(due).map(|(it, due)| Tried { webhook: id, delivery: due.id, ..it }));
         expected.push((id, failing_since, reason));
     }
     store.record(&together).await.unwrap();
@@ -282,7 +280,7 @@ pub async fn many_tries_of_many_webhooks_are_stored_together(url: String) {
             let (state, next_try_at) = match tried.next {
                 Next::Delivered => (DeliveryState::Delivered, START),
                 Next::Retry(at) => (DeliveryState::Pending, at),
-                Next::GiveUp | Next::Untellable => (DeliveryState::Failed, START),
+                Next::GiveUp => (DeliveryState::Failed, START),
             };
             assert_eq!((delivery.state, delivery.next_try_at), (state, next_try_at), "case {case}");
             assert_eq!(delivery.attempts.iter().map(|it| it.at).collect::<Vec<_>>(), [tried.at], "case {case}");

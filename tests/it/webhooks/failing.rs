@@ -10,13 +10,14 @@ use std::{
 
 use swapd::{
     store::webhooks::{Answer, DeliveryState, Resume, Turn, Webhook, WebhookChange},
-    webhooks::{NewWebhook, Schedule, Settings, TargetRefused, WebhookError},
+    webhooks::{NewWebhook, Render, Schedule, Settings, TargetRefused, WebhookError},
 };
+use tempfile::TempDir;
 
 use super::{Ground, Process, wanting};
 use crate::support::{
     eventually,
-    receiver::{Receiver, Reply, in_order_and_once, webhook_settings},
+    receiver::{Heard, Receiver, Reply, in_order_and_once, webhook_settings},
     sql,
 };
 
@@ -116,14 +117,20 @@ async fn a_receiver_that_was_away_is_probed_and_then_gets_all_that_waits_at_once
     process.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_that_cannot_be_read_are_no_failure_of_the_receiver() {
+/// A ground whose database tests may spoil, and its URL.
+async fn spoilable() -> (Ground, String, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("orders.db").display());
-    let ground = Ground::on(&url).await;
+    (Ground::on(&url).await, url, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_cannot_be_read_are_given_up_and_no_failure_of_the_receiver() {
+    let (ground, url, _folder) = spoilable().await;
     ground.orders(5).await;
     sql::execute(&url, "update order_status_history set payload = '{\"event\":\"from the future\"}'").await;
-    let process = ground.process(webhook_settings());
+    let schedule = Schedule { max_tries: 2, ..webhook_settings().schedule };
+    let process = ground.process(Settings { schedule, ..webhook_settings() });
     let receiver = Receiver::start().await;
     let webhook = process.webhook(&receiver).await;
     let log = eventually("all of them to be given up", || async {
@@ -131,12 +138,59 @@ async fn events_that_cannot_be_read_are_no_failure_of_the_receiver() {
         if log.len() == 15 && log.iter().all(|it| it.state == DeliveryState::Failed) { Ok(log) } else { Err(()) }
     })
     .await;
-    assert!(
-        log.iter().all(|it| matches!(&it.attempts[..], [one] if matches!(one.answer, Answer::Error(_)))),
-        "{log:?}"
-    );
+    for delivery in &log {
+        assert_eq!(delivery.attempts.len(), 2, "{delivery:?}");
+        let told = |answer: &Answer| matches!(answer, Answer::Error(reason) if reason.contains("cannot be told"));
+        assert!(delivery.attempts.iter().all(|attempt| told(&attempt.answer)), "{delivery:?}");
+    }
     assert_eq!(process.webhooks.find(webhook.id).await.unwrap().failing_since, None);
     assert_eq!(receiver.heard().len(), 0);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_a_newer_version_waits_for_the_process_that_can_read_it() {
+    let (ground, url, _folder) = spoilable().await;
+    ground.orders(1).await;
+    let rename = async |from: &str, to: &str| {
+        let renamed = format!("replace(payload, '\"{from}\"', '\"{to}\"')");
+        sql::execute(&url, &format!("update order_status_history set payload = {renamed} where cursor = 2")).await;
+    };
+    rename("claimed", "claimed_by_many").await;
+    let older = ground.process(webhook_settings());
+    let receiver = Receiver::start().await;
+    let webhook = older.webhook(&receiver).await;
+    eventually("it to be tried", || async {
+        let log = older.log(&webhook).await;
+        if log.iter().any(|it| it.event.cursor == 2 && !it.attempts.is_empty()) { Ok(()) } else { Err(()) }
+    })
+    .await;
+    older.stop().await;
+    rename("claimed_by_many", "claimed").await; // as the newer one reads it
+    let newer = ground.process(webhook_settings());
+    in_order_and_once(&receiver.has_taken(3).await);
+    newer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_defect_of_the_daemons_own_costs_one_event_and_is_no_failure_of_the_receiver() {
+    let ground = Ground::new().await;
+    let schedule = Schedule { max_tries: 3, ..webhook_settings().schedule };
+    let render: Render = Arc::new(|event| {
+        assert_ne!(event.cursor, 2, "the defect");
+        serde_json::to_string(event).unwrap()
+    });
+    // A failure of the receiver would disable it at once.
+    let process = ground.rendering(Settings { schedule, disable_after: Duration::ZERO, ..webhook_settings() }, render);
+    let receiver = Receiver::start().await;
+    let webhook = process.webhook(&receiver).await;
+    ground.orders(1).await;
+    let taken = receiver.has_taken(2).await;
+    assert_eq!(taken.iter().map(Heard::cursor).collect::<Vec<_>>(), [1, 3]);
+    let log = process.log(&webhook).await;
+    let spoilt = log.iter().find(|it| it.event.cursor == 2).unwrap();
+    assert_eq!((spoilt.state, spoilt.attempts.len()), (DeliveryState::Failed, 3));
+    assert_eq!(process.webhooks.find(webhook.id).await.unwrap().disabled, None);
     process.stop().await;
 }
 

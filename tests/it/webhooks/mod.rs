@@ -17,7 +17,7 @@ use swapd::{
         self, SharedStore,
         webhooks::{DeliveryRecord, Webhook},
     },
-    webhooks::{NewWebhook, Settings, Webhooks},
+    webhooks::{NewWebhook, Render, Settings, Webhooks},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -73,8 +73,12 @@ impl Ground {
 
     /// Starts a process that delivers.
     fn process(&self, settings: Settings) -> Process {
+        self.rendering(settings, Arc::new(|event: &_| serde_json::to_string(event).unwrap()))
+    }
+
+    /// The same, with events as `render` writes them.
+    fn rendering(&self, settings: Settings, render: Render) -> Process {
         let webhooks = Arc::new(Webhooks::new(self.store.clone(), settings).unwrap());
-        let render = Arc::new(|event: &_| serde_json::to_string(event).unwrap());
         let (deliverer, shutdown) = (webhooks.deliverer(self.bus.clone(), render), CancellationToken::new());
         let stop = shutdown.clone();
         Process { webhooks, shutdown, task: tokio::spawn(async move { deliverer.run(stop).await }) }
