@@ -23,7 +23,6 @@ macro_rules! query {
         $args.into_iter().fold(sqlx::query($text), |query, arg| match arg {
             Arg::Text(text) => query.bind(text),
             Arg::Integer(integer) => query.bind(integer),
-            Arg::Truth(truth) => query.bind(truth),
         })
     };
 }

@@ -2,7 +2,7 @@
 //!
 //! Statements are written as PostgreSQL reads them, with a cast at every parameter and column that needs one; without
 //! the casts, and without locks of rows, the same text is SQLite's, where one transaction writes at a time. A value
-//! travels as text, integer or truth.
+//! travels as text or integer.
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
@@ -16,8 +16,6 @@ pub(in crate::store) enum Arg {
     Text(Option<String>),
     /// A number.
     Integer(Option<i64>),
-    /// Yes or no.
-    Truth(bool),
 }
 
 impl From<&str> for Arg {
@@ -54,12 +52,6 @@ impl From<u32> for Arg {
 impl From<u64> for Arg {
     fn from(count: u64) -> Self {
         Self::Integer(Some(i64::try_from(count).unwrap_or(i64::MAX)))
-    }
-}
-
-impl From<bool> for Arg {
-    fn from(truth: bool) -> Self {
-        Self::Truth(truth)
     }
 }
 
