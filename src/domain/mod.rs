@@ -6,6 +6,7 @@ pub mod amount;
 pub mod caps;
 pub mod error;
 pub mod event;
+pub(crate) mod ids;
 pub mod lifecycle;
 pub mod order;
 pub mod quote;

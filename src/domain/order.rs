@@ -1,42 +1,18 @@
 //! Orders: what a client asks for, checked once, and what the store keeps of it.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 use serde_with::{As, DisplayFromStr};
 use solana_sdk::pubkey::Pubkey;
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::{BaseUnits, Bps, ErrorCode, Failure, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair, Poison};
+use super::{
+    BaseUnits, Bps, ErrorCode, Failure, IllegalTransition, NextStep, OrderEvent, OrderStatus, Pair, Poison, ids::ids,
+};
 
-/// An order's identity: a version 7 UUID, so ids sort by creation time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(transparent)]
-#[schema(value_type = String, format = "uuid")]
-pub struct OrderId(pub Uuid);
-
-impl OrderId {
-    /// A fresh id.
-    #[expect(clippy::new_without_default, reason = "a fresh id is not a default")]
-    pub fn new() -> Self {
-        Self(Uuid::now_v7())
-    }
-}
-
-impl fmt::Display for OrderId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for OrderId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
+ids! {
+    /// An order's identity: a version 7 UUID, so ids sort by creation time.
+    OrderId
 }
 
 /// What makes an order execute.

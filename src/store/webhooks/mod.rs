@@ -9,49 +9,15 @@ mod record;
 mod sql;
 mod statements;
 
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{collections::HashMap, fmt};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::StoreError;
-use crate::domain::{OrderId, Status, StoredEvent};
-
-/// An id type over a UUID of version 7, which sorts by creation.
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident),+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-        #[serde(transparent)]
-        #[schema(value_type = String, format = "uuid")]
-        pub struct $name(pub Uuid);
-
-        impl $name {
-            /// A fresh id.
-            #[expect(clippy::new_without_default, reason = "a fresh id is not a default")]
-            pub fn new() -> Self {
-                Self(Uuid::now_v7())
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = uuid::Error;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
-            }
-        }
-    )+};
-}
+use crate::domain::{OrderId, Status, StoredEvent, ids::ids};
 
 ids! {
     /// Names a webhook.
