@@ -52,6 +52,15 @@ async fn fan_out(store: &SharedStore, id: WebhookId, from: u64) {
     store.fan_out(&FanOut { webhook: id, from, to, wanted }, START).await.unwrap();
 }
 
+/// A store with a webhook for which that history waits.
+async fn waiting(url: &str) -> (SharedStore, WebhookId) {
+    let store = open(url).await;
+    let id = webhook(&store).await.id;
+    history(&store).await;
+    fan_out(&store, id, 0).await;
+    (store, id)
+}
+
 async fn due(store: &SharedStore, id: WebhookId, now: OffsetDateTime) -> Vec<Due> {
     store.due(id, now, now + Duration::HOUR, false, 100).await.unwrap()
 }
@@ -116,10 +125,7 @@ pub async fn each_event_is_delivered_once_whoever_reads_the_history_twice(url: S
 }
 
 pub async fn an_orders_events_wait_for_each_other_and_other_orders_do_not(url: String) {
-    let store = open(&url).await;
-    let id = webhook(&store).await.id;
-    history(&store).await;
-    fan_out(&store, id, 0).await;
+    let (store, id) = waiting(&url).await;
     let first = due(&store, id, START).await;
     assert_eq!(cursors(&first), [1, 2], "the first of each order");
     let again = START + Duration::seconds(5);
@@ -157,10 +163,7 @@ pub async fn a_receiver_that_is_back_gets_what_waits_at_once(url: String) {
 }
 
 pub async fn a_delivery_that_is_asked_for_again_waits_for_nobody(url: String) {
-    let store = open(&url).await;
-    let id = webhook(&store).await.id;
-    history(&store).await;
-    fan_out(&store, id, 0).await;
+    let (store, id) = waiting(&url).await;
     let first = due(&store, id, START).await;
     store.record(&[tried(id, first[0].id, Next::Delivered)]).await.unwrap();
     assert!(store.redeliver(id, first[0].id, START).await.unwrap());
@@ -174,10 +177,7 @@ pub async fn a_delivery_that_is_asked_for_again_waits_for_nobody(url: String) {
 }
 
 pub async fn the_log_says_what_came_of_every_try_and_is_bounded(url: String) {
-    let store = open(&url).await;
-    let id = webhook(&store).await.id;
-    history(&store).await;
-    fan_out(&store, id, 0).await;
+    let (store, id) = waiting(&url).await;
     let delivery = due(&store, id, START).await[0].id;
     for _ in 0..ATTEMPTS_KEPT + 5 {
         store.record(&[tried(id, delivery, Next::Retry(START))]).await.unwrap();
@@ -290,22 +290,16 @@ pub async fn many_tries_of_many_webhooks_are_stored_together(url: String) {
 }
 
 pub async fn an_event_that_cannot_be_read_does_not_hide_the_others(url: String) {
-    let store = open(&url).await;
-    let id = webhook(&store).await.id;
-    history(&store).await;
+    let (store, id) = waiting(&url).await;
     let odd = "update order_status_history set payload = '{\"event\":\"from the future\"}' where cursor = 1";
     crate::support::sql::execute(&url, odd).await;
-    fan_out(&store, id, 0).await;
     let due = due(&store, id, START).await;
     assert!(due[0].event.is_err() && due[1].event.is_ok(), "{due:?}");
     store.close().await;
 }
 
 pub async fn a_damaged_try_spoils_no_page_that_it_is_not_on(url: String) {
-    let store = open(&url).await;
-    let id = webhook(&store).await.id;
-    history(&store).await;
-    fan_out(&store, id, 0).await;
+    let (store, id) = waiting(&url).await;
     let second = due(&store, id, START).await.remove(1).id;
     store.record(&[tried(id, second, Next::Delivered)]).await.unwrap();
     crate::support::sql::execute(&url, "update webhook_attempts set status = -1").await;

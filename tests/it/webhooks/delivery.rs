@@ -146,10 +146,8 @@ async fn a_slow_receiver_delays_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_bus_does_not_tell_is_delivered_all_the_same() {
-    let ground = Ground::new().await;
-    let process = ground.process(webhook_settings());
     let receiver = Receiver::start().await;
-    process.webhook(&receiver).await;
+    let (ground, process, _) = Ground::serving(webhook_settings(), &receiver).await;
     for _ in 0..3 {
         sample::stored(&ground.store).await; // past the journal, which would publish it
     }
@@ -196,10 +194,8 @@ async fn only_what_a_webhook_wants_is_delivered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_can_be_made_again_under_its_id() {
-    let ground = Ground::new().await;
-    let process = ground.process(webhook_settings());
     let receiver = Receiver::start().await;
-    let webhook = process.webhook(&receiver).await;
+    let (ground, process, webhook) = Ground::serving(webhook_settings(), &receiver).await;
     ground.orders(1).await;
     receiver.has_taken(3).await;
     let log = eventually("the log", || async {
@@ -217,10 +213,8 @@ async fn a_delivery_can_be_made_again_under_its_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_a_webhook_is_bounded() {
-    let ground = Ground::new().await;
-    let process = ground.process(Settings { keep: 5, ..webhook_settings() });
     let receiver = Receiver::start().await;
-    let webhook = process.webhook(&receiver).await;
+    let (ground, process, webhook) = Ground::serving(Settings { keep: 5, ..webhook_settings() }, &receiver).await;
     let orders = ground.orders(10).await;
     receiver.has_taken(30).await;
     let log = eventually("old deliveries to be forgotten", || async {

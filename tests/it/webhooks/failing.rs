@@ -38,14 +38,12 @@ async fn enable(process: &Process, webhook: &Webhook, resume: Resume) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_fails_for_too_long_is_disabled_and_misses_nothing_once_it_is_back() {
-    let ground = Ground::new().await;
     let settings = Settings { disable_after: Duration::from_millis(400), ..webhook_settings() };
-    let process = ground.process(settings);
     let is_back = Arc::new(AtomicBool::new(false));
     let back = is_back.clone();
     let receiver =
         Receiver::answering(move |_, _| Reply::Status(if back.load(Ordering::Relaxed) { 200 } else { 503 })).await;
-    let webhook = process.webhook(&receiver).await;
+    let (ground, process, webhook) = Ground::serving(settings, &receiver).await;
     ground.orders(10).await;
     let reason = disabled(&process, &webhook).await;
     assert!(reason.contains("for 400ms") && reason.contains("HTTP status 503"), "{reason}");
@@ -83,11 +81,9 @@ async fn a_receiver_that_is_gone_is_disabled_at_once_and_may_go_on_from_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_event_that_a_receiver_refuses_is_given_up_and_holds_up_only_its_order() {
-    let ground = Ground::new().await;
     let schedule = Schedule { max_tries: 4, ..webhook_settings().schedule };
-    let process = ground.process(Settings { schedule, ..webhook_settings() });
     let receiver = Receiver::answering(|heard, _| Reply::Status(if heard.cursor() == 2 { 400 } else { 200 })).await;
-    let webhook = process.webhook(&receiver).await;
+    let (ground, process, webhook) = Ground::serving(Settings { schedule, ..webhook_settings() }, &receiver).await;
     let orders = ground.orders(5).await;
     let taken = receiver.has_taken(14).await;
     let refused = receiver.heard().iter().filter(|heard| heard.cursor() == 2).count();
@@ -104,13 +100,11 @@ async fn one_event_that_a_receiver_refuses_is_given_up_and_holds_up_only_its_ord
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_was_away_is_probed_and_then_gets_all_that_waits_at_once() {
-    let ground = Ground::new().await;
     // Nobody could wait for a second try of any delivery.
     let hour = Duration::from_secs(3_600);
     let schedule = Schedule { backoff: hour, longest: hour, max_tries: 10 };
-    let process = ground.process(Settings { schedule, ..webhook_settings() });
     let receiver = Receiver::answering(|_, before| Reply::Status(if before < 12 { 503 } else { 200 })).await;
-    process.webhook(&receiver).await;
+    let (ground, process, _) = Ground::serving(Settings { schedule, ..webhook_settings() }, &receiver).await;
     ground.orders(20).await;
     in_order_and_once(&receiver.has_taken(60).await);
     assert_eq!(receiver.heard().len(), 72);
@@ -196,14 +190,12 @@ async fn a_defect_of_the_daemons_own_costs_one_event_and_is_no_failure_of_the_re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
-    let ground = Ground::new().await;
-    let process = ground.process(webhook_settings());
     let receiver = Receiver::answering(|_, before| match before {
         0 => Reply::Redirect,
         _ => Reply::Status(200),
     })
     .await;
-    let webhook = process.webhook(&receiver).await;
+    let (ground, process, webhook) = Ground::serving(webhook_settings(), &receiver).await;
     ground.orders(1).await;
     receiver.has_taken(3).await;
     assert!(receiver.heard().iter().all(|heard| heard.path == "/hooks"));

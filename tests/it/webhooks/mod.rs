@@ -57,6 +57,14 @@ impl Ground {
         Self { _folder: Some(folder), ..Self::on(&url).await }
     }
 
+    /// With a process that delivers everything to one receiver.
+    async fn serving(settings: Settings, receiver: &Receiver) -> (Self, Process, Webhook) {
+        let ground = Self::new().await;
+        let process = ground.process(settings);
+        let webhook = process.webhook(receiver).await;
+        (ground, process, webhook)
+    }
+
     /// Stores this many orders with three events each.
     async fn orders(&self, count: usize) -> Vec<Order> {
         let mut orders = Vec::new();
