@@ -20,11 +20,11 @@ pub struct UnderWay {
     /// Which.
     pub delivery: DeliveryId,
     /// Tries that failed before this one.
-    pub tries: u32,
+    tries: u32,
 }
 
 impl UnderWay {
-    /// What is due to a webhook.
+    /// The next try of what is due to a webhook.
     pub const fn new(webhook: WebhookId, due: &Due) -> Self {
         Self { webhook, delivery: due.id, tries: due.tries }
     }

@@ -37,7 +37,7 @@ const JUDGE: &str = "update webhooks as w set failing_since = case when (e.value
     from json_each($1::json) as e where w.id = e.key::uuid \
     and (w.failing_since is not null or e.value ->> 'failed' is not null)";
 
-/// What waits for its next try is due.
+/// What waits for its next try is due, also what failed among these tries.
 const REVIVE: &str = "update webhook_deliveries as d set next_try_at = (e.value ->> 'revived')::timestamptz \
     from json_each($1::json) as e where d.webhook_id = e.key::uuid and d.state = 'pending' \
     and d.next_try_at > (e.value ->> 'revived')::timestamptz";

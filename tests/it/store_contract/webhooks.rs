@@ -156,8 +156,10 @@ pub async fn a_receiver_that_is_back_gets_what_waits_at_once(url: String) {
         assert!(due(&store, id, START).await.is_empty());
     }
     let first = due(&store, id, START + Duration::MINUTE).await;
-    store.record(&[Tried { revives: true, ..tried(id, first[0].id, Next::Delivered) }]).await.unwrap();
-    assert_eq!(cursors(&due(&store, id, START).await), [2, 3]);
+    let fails = tried(id, first[1].id, Next::Retry(START + Duration::HOUR));
+    let through = Tried { revives: true, ..tried(id, first[0].id, Next::Delivered) };
+    store.record(&[fails, through]).await.unwrap();
+    assert_eq!(cursors(&due(&store, id, START).await), [2, 3], "also what failed just before");
     assert!(due(&store, other, START).await.is_empty(), "nobody else's");
     store.close().await;
 }

@@ -15,7 +15,7 @@ use crate::support::{
 /// To the database, and the same back.
 const WAY: Duration = Duration::from_millis(20);
 /// So many that one after the other they take longer than the lease lasts.
-const MANY: usize = 45;
+const MANY: usize = 36;
 
 /// A database, seen from beside it and from far away.
 struct Distance {
