@@ -160,6 +160,7 @@ async fn an_event_of_a_newer_version_waits_for_the_process_that_can_read_it() {
     })
     .await;
     older.stop().await;
+    assert_eq!(receiver.taken().len(), 1, "nor is anything told that comes after it");
     rename("claimed_by_many", "claimed").await; // as the newer one reads it
     let newer = ground.process(webhook_settings());
     in_order_and_once(&receiver.has_taken(3).await);
