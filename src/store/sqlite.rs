@@ -49,6 +49,8 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
     (5, "webhooks", include_str!("../../migrations/sqlite/0005_webhooks.sql")),
     (6, "webhook backlogs", include_str!("../../migrations/sqlite/0006_webhook_backlogs.sql")),
 ];
+/// Prepared statements that the connection that writes keeps: more than there are texts.
+const STATEMENTS: usize = 256;
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status, count(*) as orders, min(created_at) as oldest, \
     coalesce(sum(reserved_lamports_hi), 0) as reserved_hi, coalesce(sum(reserved_lamports_lo), 0) as reserved_lo \
@@ -79,6 +81,9 @@ impl SqliteStore {
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
+                .statement_cache_capacity(STATEMENTS)
+                // Pages; so many, because the same ones of the indexes are written by every commit, and copied back once.
+                .pragma("wal_autocheckpoint", "4000")
                 // What a statement of several rows would have to undo is kept in a file otherwise, made anew for each.
                 .pragma("temp_store", "memory")
         };
