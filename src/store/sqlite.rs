@@ -51,6 +51,8 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
 ];
 /// Prepared statements that the connection that writes keeps: more than there are texts.
 const STATEMENTS: usize = 256;
+/// Rows that it may be ahead of their reader: those of a group.
+const ROWS: usize = 1_024;
 const NEWEST: &str = "select coalesce(max(cursor), 0) as cursor from order_status_history";
 const CENSUS: &str = "select status, count(*) as orders, min(created_at) as oldest, \
     coalesce(sum(reserved_lamports_hi), 0) as reserved_hi, coalesce(sum(reserved_lamports_lo), 0) as reserved_lo \
@@ -82,6 +84,8 @@ impl SqliteStore {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .statement_cache_capacity(STATEMENTS)
+                // SQLite's thread need not wait until a group's rows are taken.
+                .row_buffer_size(ROWS)
                 // Pages; so many, because the same ones of the indexes are written by every commit, and copied back once.
                 .pragma("wal_autocheckpoint", "4000")
                 // What a statement of several rows would have to undo is kept in a file otherwise, made anew for each.
