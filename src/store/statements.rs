@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The most rows of one statement of SQLite is two to the power of this.
-const LARGEST_POWER: u32 = 8;
+const LARGEST_POWER: u32 = 6;
 
 /// The statements of one dialect.
 pub(super) struct Statements {
