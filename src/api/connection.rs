@@ -3,7 +3,7 @@
 //! Owns its place under the bound on connections, how slowly its peer may read, and the threads it is served on. An
 //! answer that goes on for hours gives the place back and counts as a socket instead, as an upgrade does by itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Body};
 use hyper::{header, server::conn::http1};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{ApiState, server::report, socket, stall::Unstalled};
+use crate::lock::lock;
 
 /// Bytes that the system may hold for a client that does not read them; Linux takes twice as much for its own needs.
 /// Left alone it would grow to megabytes, and thousands of deaf clients would take the memory of everybody's sockets.
@@ -42,8 +43,7 @@ impl Line {
 
     /// Gives back the place among the connections. The answer has to be the last one on this line: see `LAST`.
     pub fn leave(&self) {
-        // Nothing panics while holding it.
-        self.0.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.0.place).take();
     }
 
     /// Goes on in the gallery.

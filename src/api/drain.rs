@@ -3,12 +3,11 @@
 //! Owns the measured rate at which orders end, and the line of those who were sent away. Each of them is told a time of
 //! its own, one order's end after the one before, so that they do not all come back at once.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
+
+use crate::lock::lock;
 
 /// Over how long the rate is measured.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -53,7 +52,7 @@ impl Drain {
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use super::{Views, drain::Drain, recent::Recent};
 use crate::{
     domain::{OrderEvent, OrderId, StoredEvent},
     events::{BusMessage, SharedBus, Subscription},
+    lock::lock,
     store::{SharedStore, StoreError},
 };
 
@@ -251,8 +252,7 @@ impl Feed {
     }
 
     fn orders(&self) -> MutexGuard<'_, HashMap<OrderId, Sender>> {
-        // Nothing panics while holding it.
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.orders)
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use super::feed::Frame;
+use crate::lock::lock;
 
 /// Frames in the order of their cursors, without a gap; the oldest are forgotten.
 pub struct Recent {
@@ -44,8 +45,7 @@ impl Recent {
     }
 
     fn frames(&self) -> MutexGuard<'_, VecDeque<Arc<Frame>>> {
-        // Nothing panics while holding it.
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.frames)
     }
 }
 
