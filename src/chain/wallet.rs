@@ -4,10 +4,9 @@
 //! no secret appears in an error, a log or a Debug.
 
 use std::{
-    fmt,
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fmt, fs,
+    io::{ErrorKind, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use solana_sdk::{
     pubkey::Pubkey,
     signature::{Keypair, Signature, Signer},
 };
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// Why a key cannot be used. Never says what the key is.
@@ -108,7 +108,8 @@ impl Wallet {
         Ok(Self { name, keypair })
     }
 
-    /// Makes a new keypair and writes it to `dir/name.json` with mode 0600.
+    /// Makes a new keypair and writes it to `dir/name.json` with mode 0600. The file appears when it is whole: whoever loads
+    /// the folder meanwhile, or after this was killed, finds no half of a key.
     ///
     /// # Errors
     /// When the file exists or cannot be written.
@@ -117,15 +118,15 @@ impl Wallet {
         let path = dir.join(format!("{name}.json"));
         let unreadable = |source| WalletError::Unreadable { path: path.clone(), source };
         fs::create_dir_all(dir).map_err(unreadable)?;
-        let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(WalletError::Exists(path)),
-            Err(error) => return Err(unreadable(error)),
-        };
+        let mut file = NamedTempFile::new_in(dir).map_err(unreadable)?; // its mode is 0600
         let bytes = Zeroizing::new(wallet.keypair.to_bytes());
         let text = Zeroizing::new(serde_json::to_string(bytes.as_slice()).expect("bytes are JSON"));
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(unreadable)?;
-        Ok(wallet)
+        file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(unreadable)?;
+        match file.persist_noclobber(&path) {
+            Ok(_) => Ok(wallet),
+            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => Err(WalletError::Exists(path)),
+            Err(failed) => Err(unreadable(failed.error)),
+        }
     }
 
     /// Its file's name without the ending.
@@ -156,6 +157,22 @@ mod tests {
         assert_eq!(loaded.len(), 1);
         assert_eq!(loaded[0].address(), created.address());
         assert!(matches!(Wallet::create(dir.path(), "trader"), Err(WalletError::Exists(_))));
+    }
+
+    #[test]
+    fn a_folder_can_be_loaded_while_keys_are_made() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            let making = scope.spawn(|| {
+                for n in 0..100 {
+                    Wallet::create(dir.path(), &n.to_string()).unwrap();
+                }
+            });
+            while !making.is_finished() {
+                Wallet::load_dir(dir.path()).unwrap();
+            }
+        });
+        assert_eq!(Wallet::load_dir(dir.path()).unwrap().len(), 100);
     }
 
     #[test]
