@@ -123,7 +123,8 @@ impl Wallet {
         let text = Zeroizing::new(serde_json::to_string(bytes.as_slice()).expect("bytes are JSON"));
         file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(unreadable)?;
         match file.persist_noclobber(&path) {
-            Ok(_) => Ok(wallet),
+            // Whoever pays to its address relies on the file, and so on its place in the folder.
+            Ok(_) => fs::File::open(dir).and_then(|dir| dir.sync_all()).map(|()| wallet).map_err(unreadable),
             Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => Err(WalletError::Exists(path)),
             Err(failed) => Err(unreadable(failed.error)),
         }

@@ -94,12 +94,18 @@ async fn many_webhooks_are_served_while_events_go_on_coming() {
     let hear = async {
         loop {
             distance.near.orders(1).await; // so that each round has something for each webhook
+            let store = &distance.near.store;
+            let newest = store.cursor().await.unwrap();
+            eventually("a webhook to be past it", || async {
+                let webhooks = store.webhooks().await.unwrap();
+                if webhooks.iter().any(|webhook| webhook.cursor >= newest) { Ok(()) } else { Err(()) }
+            })
+            .await;
             let heard = receiver.heard();
             let webhooks: std::collections::HashSet<_> = heard.iter().map(|it| it.header("swapd-webhook-id")).collect();
             if webhooks.len() == MANY {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await; // between orders; nothing relies on its length
         }
     };
     within_patience("every webhook's receiver to hear something", hear).await;
