@@ -44,6 +44,11 @@ async fn with_a_key_everything_but_health_demands_it() {
     let body = r#"{"tokenIn":"SOL","tokenOut":"USDC","amountIn":1,"amount":1}"#;
     assert_eq!(served.post(ORDERS, body).await.status, 401);
     assert_eq!(served.post("/api/orders/execute", body).await.status, 401);
+    // What a keyed path takes is for those with a key, and where there is no path there is nothing to keep.
+    assert_eq!(served.send(served.request("DELETE", ORDERS)).await.status, 401);
+    assert_eq!(served.send(served.request("DELETE", ORDERS).header("x-api-key", "k-1")).await.status, 405);
+    assert_eq!(served.send(served.request("DELETE", "/health")).await.status, 404);
+    assert_eq!(served.get("/v1/nowhere").await.status, 404);
     nothing_happened(&served).await;
 
     for (name, value, status) in [
